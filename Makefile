@@ -1,0 +1,44 @@
+# The commands a person would type, and the environment they need. `make` alone lists them.
+
+PYTHONS := python3 python3.13 python3.12 python3.11
+SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
+
+.PHONY: repro
+repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits where no MNIST can be had)
+	@dvc repro fetch || { \
+		printf '\n*** No source of MNIST answers: running on the digits that come with scikit-learn instead. ***\n\n' && \
+		dvc exp run -S fetch.dataset=digits && \
+		printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n' && \
+		printf 'To go back, with a network or MNIST_MIRROR at hand: git checkout params.yaml && make repro\n'; }
+	@dvc repro
+
+.PHONY: test
+test: .venv/installed-dev ## run the tests
+	pytest
+
+.PHONY: lint
+lint: .venv/installed-dev ## check style and types
+	ruff check
+	ruff format --check
+	mypy
+
+.PHONY: lock
+lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
+	for name in requirements requirements-dev; do uv pip compile --quiet --universal --python-version 3.11 \
+		--no-annotate --no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
+
+.venv/installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed, none of $(PYTHONS) is one"; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,84 @@
+"""Files that are whole: a name never stands for half of what was to be written, nor is half of it ever read."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from digits.command import Refusal
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to that takes the place of `path` once the block has ended well.
+
+    Raises:
+        Refusal: the disk is full, read-only or otherwise unwilling. `path` is then what it was before.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: Path, numbers: Mapping[str, object]) -> None:
+    """Write numbers as JSON, a line each, in the order given."""
+    write_bytes(path, (json.dumps(numbers, indent=2) + "\n").encode())
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV with a header and without the index."""
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+    """Read a table that `write_table` wrote.
+
+    Args:
+        path: of the CSV file.
+        columns: its columns in order, each with its type; an empty cell is NaN.
+
+    Raises:
+        Refusal: the file has other columns, other types, or ends within a line.
+    """
+    content = path.read_bytes()
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
+    except ValueError as error:  # pandas' own errors are of this kind too
+        raise Refusal(f"{path} is no table that can be read: {' '.join(str(error).split())}") from error
+    if list(table.columns) != list(columns) or not content.endswith(b"\n"):
+        raise Refusal(f"{path} is no whole table of {', '.join(columns)}; `dvc repro` makes it anew")
+    return table
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Map a .npy file into memory, read-only.
+
+    Raises:
+        Refusal: the file is no such array, or is not as long as its header says.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # NumPy's header parser raises what it meets: SyntaxError, ValueError, EOFError, ...
+        raise Refusal(f"{path} is no .npy array that can be read: {str(error).splitlines()[0]}") from error
+    size, expected = path.stat().st_size, array.offset + array.nbytes
+    if size != expected:
+        raise Refusal(f"{path} has {size:,} bytes, its header asks for {expected:,}")
+    return array

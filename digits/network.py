@@ -1,0 +1,201 @@
+"""A network, from its description to a Keras model, to a file, and back.
+
+TensorFlow takes seconds to import, so only what needs a network imports this module.
+"""
+
+import difflib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from digits.command import Refusal
+from digits.dataset import CLASSES, SIDE
+from digits.files import write_bytes
+from digits.parameters import KerasObject, Network
+from digits.tensorflow import keras, tf
+
+PATH = Path("models/model.keras")
+FORWARD_BATCH = 1000  # images; measured on 2 cores, 500 to 2,000 are equally fast
+
+
+def compute_reproducibly(seed: int, threads: int) -> None:
+    """Fix what a result depends on besides data and network. To be called once, before anything is computed.
+
+    Args:
+        seed: of the initial weights and of every random layer.
+        threads: how many share a sum out among them, whatever the number of cores: the bytes depend on it.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.set_visible_devices([], "GPU")
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+
+
+def build(name: str, network: Network) -> keras.Sequential:
+    """Make the network's layers, for images of shape (n, 28, 28).
+
+    Args:
+        name: its key under `networks` in params.yaml, for what is said of a mistake.
+        network: its description.
+
+    Raises:
+        Refusal: Keras has no such layer, refuses its arguments or cannot put it behind the one before, or the network
+            does not end in one number a class.
+    """
+    model = keras.Sequential([keras.Input((SIDE, SIDE))], name="network")
+    for index, layer in enumerate(network.layers):
+        key = f"networks.{name}.layers.{index}"
+        _try(key, layer, lambda: model.add(_make(keras.layers, keras.Layer, layer)))  # noqa: B023
+    if model.output_shape != (None, CLASSES):
+        raise Refusal(
+            f"params.yaml: networks.{name}.layers end in the shape {model.output_shape[1:]} an image, "
+            f"expected ({CLASSES},): a logit or a probability for each class"
+        )
+    return model
+
+
+def build_optimizer(name: str, network: Network, steps: int) -> keras.optimizers.Optimizer:
+    """Make the network's optimizer, with its learning rate constant or along one cycle of that many steps.
+
+    Raises:
+        Refusal: Keras has no such optimizer or refuses its arguments.
+    """
+    optimizer = network.optimizer
+    if network.one_cycle:
+        peak = optimizer.arguments["learning_rate"]
+        warm_up = round(network.one_cycle.warm_up * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=peak / 25 if warm_up else peak,
+            warmup_target=peak if warm_up else None,
+            warmup_steps=warm_up,
+            decay_steps=max(steps - warm_up, 1),
+            alpha=0.001,
+        )
+        arguments = optimizer.arguments | {"learning_rate": schedule}
+        optimizer = KerasObject(name=optimizer.name, arguments=arguments)
+    made: keras.optimizers.Optimizer = _try(
+        f"networks.{name}.optimizer",
+        network.optimizer,
+        lambda: _make(keras.optimizers, keras.optimizers.Optimizer, optimizer),
+    )
+    return made
+
+
+def _make(module: ModuleType, base: type, description: KerasObject) -> Any:
+    found = getattr(module, description.name, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        known = [name for name, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)]
+        close = difflib.get_close_matches(description.name, known)
+        hint = f"; close to it are {', '.join(close)}" if close else ""
+        raise ValueError(f"{module.__name__.removesuffix('.api')} has no class of that name{hint}")
+    return found(**description.arguments)
+
+
+def _try(key: str, description: KerasObject, make: Callable[[], Any]) -> Any:
+    """What `make` gives; what Keras says against the description goes to the person who wrote it."""
+    try:
+        return make()
+    except Exception as error:  # each layer has its own ways to refuse: ValueError, TypeError, tf.errors.OpError, ...
+        arguments = f" with {description.arguments}" if description.arguments else ""
+        raise Refusal(f"params.yaml: {key}: {description.name}{arguments} cannot be made: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """What Keras or TensorFlow says is wrong, in a line: the last one, where they tell of the code that led there."""
+    said = str(error).strip() or type(error).__name__
+    if said.startswith("in user code"):
+        said = said.splitlines()[-1]
+    return f"{' '.join(said.split()):.300}"
+
+
+def ends_in_probabilities(model: keras.Sequential) -> bool:
+    """Whether the last layer is a softmax; any other gives logits."""
+    last = model.layers[-1]
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+def forward(model: keras.Sequential) -> Callable[[np.ndarray], np.ndarray]:
+    """The model as a function from images to outputs.
+
+    Returns:
+        A function from float32 (n, 28, 28) in [0, 1] to float32 (n, 10): logits or probabilities, as the model ends.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)])
+    def outputs(batch: tf.Tensor) -> tf.Tensor:
+        return model(batch, training=False)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        starts = range(0, len(images), FORWARD_BATCH)
+        return np.concatenate([outputs(images[start : start + FORWARD_BATCH]).numpy() for start in starts])
+
+    return run
+
+
+def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
+    """How probable the model finds each class: float64 (n, 10), rows that sum to 1, from images as in `forward`."""
+    outputs = forward(model)(images).astype(np.float64)
+    if ends_in_probabilities(model):
+        return outputs / outputs.sum(axis=1, keepdims=True)
+    return softmax(outputs, axis=1)
+
+
+def save(model: keras.Model, path: Path = PATH) -> None:
+    """Write the model as a .keras archive whose bytes depend on its layers and weights alone.
+
+    Keras writes the date into metadata.json and into the zip's entries, and memory addresses into config.json, so that
+    the same model has another hash on every save (keras#15143). Here the dates are constant and objects are numbered.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model.keras"
+        model.save(saved)
+        lasting = io.BytesIO()
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(lasting, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name.endswith(".json"):
+                    content = _without_chance(content)
+                target.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo's own time is 1980-01-01
+    write_bytes(path, lasting.getvalue())
+
+
+def _without_chance(content: bytes) -> bytes:
+    """Keras's JSON without its date, and with 1, 2, 3 for the addresses of shared objects."""
+    numbers: dict[int, int] = {}
+
+    def settle(entry: dict[str, Any]) -> dict[str, Any]:
+        entry.pop("date_saved", None)
+        if "shared_object_id" in entry:
+            entry["shared_object_id"] = numbers.setdefault(entry["shared_object_id"], len(numbers) + 1)
+        return entry
+
+    return json.dumps(json.loads(content, object_hook=settle), sort_keys=True).encode()
+
+
+def load(path: Path = PATH) -> keras.Sequential:
+    """Read a model that `save` wrote, running no code that the file may bring along.
+
+    Raises:
+        Refusal: there is no file, or it is no model from images of (n, 28, 28) to ten numbers each.
+    """
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; `dvc repro` trains it")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
+        raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error
+    if (model.input_shape, model.output_shape) != ((None, SIDE, SIDE), (None, CLASSES)):
+        raise Refusal(
+            f"{path} takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
+            f"expected ({SIDE}, {SIDE}) and ({CLASSES},)"
+        )
+    return model

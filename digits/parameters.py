@@ -1,0 +1,179 @@
+"""params.yaml, read once into typed objects that refuse what makes no sense."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from digits.command import Refusal
+
+PATH = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A part of params.yaml: no unknown keys, no values of another type, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Fetch(Section):
+    """Where the images come from."""
+
+    dataset: Literal["mnist", "digits"]
+    mirrors: list[str]
+
+
+def _count_or_share(size: object) -> object:
+    match size:
+        case bool():
+            pass
+        case int() if size >= 0:
+            return size
+        case float() if 0 <= size < 1:
+            return size
+    raise ValueError(f"{size!r:.60} is neither a count from 0 up nor a share from 0.0 to below 1.0")
+
+
+class Validation(Section):
+    """How many of the training images are held out, and which."""
+
+    size: Annotated[int | float, BeforeValidator(_count_or_share)]
+    """A count, or a share of the training images."""
+    take: Literal["stratified", "first", "last"]
+
+
+class Prepare(Section):
+    """What is done to the images before training."""
+
+    validation: Validation
+
+
+class KerasObject(Section):
+    """A Keras class by its name, with the arguments to make it with."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def _named(entry: object) -> object:
+    """`Flatten` and `{Dense: {units: 10}}`, as they stand in params.yaml, as the fields of a KerasObject."""
+    match entry:
+        case str(name):
+            return {"name": name, "arguments": {}}
+        case dict() if len(entry) == 1:
+            ((name, arguments),) = entry.items()
+            return {"name": name, "arguments": {} if arguments is None else arguments}
+    raise ValueError(
+        f"{entry!r:.60} stands where a Keras class by its name, or one name with its arguments, is expected"
+    )
+
+
+def _with_sane_learning_rate(optimizer: KerasObject) -> KerasObject:
+    rate = optimizer.arguments.get("learning_rate")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 10:
+        raise ValueError(f"learning_rate is {rate!r:.60}, expected a number above 0 and up to 10")
+    return KerasObject(name=optimizer.name, arguments=optimizer.arguments | {"learning_rate": float(rate)})
+
+
+def _without_size(layer: KerasObject) -> KerasObject:
+    """DVC's run cache leaves parameters of the names of its own file facts out of its key, however deep they stand."""
+    for name in {"size", "nfiles"} & layer.arguments.keys():
+        raise ValueError(
+            f"{layer.name}'s argument {name} has a name that DVC's run cache overlooks: after a change it would bring "
+            "back the results from before; expected a layer without it, as Resizing or Conv2DTranspose"
+        )
+    return layer
+
+
+Layer = Annotated[KerasObject, BeforeValidator(_named), AfterValidator(_without_size)]
+Optimizer = Annotated[KerasObject, BeforeValidator(_named), AfterValidator(_with_sane_learning_rate)]
+
+
+class OneCycle(Section):
+    """A learning rate that rises linearly to the optimizer's own, then falls along half a cosine to near zero."""
+
+    warm_up: float = Field(ge=0, lt=1)
+    """The share of all steps that it rises."""
+
+
+class Network(Section):
+    """A network whole: its layers and the recipe that trains it."""
+
+    layers: list[Layer] = Field(min_length=1)
+    optimizer: Optimizer
+    one_cycle: OneCycle | None = None
+    epochs: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=1, le=65_536)
+    jit_compile: bool = False
+
+
+class Plot(Section):
+    """How the pictures are drawn."""
+
+    dpi: int = Field(ge=50, le=600)
+    mistakes: int = Field(ge=1, le=200)
+
+
+class Parameters(Section):
+    """The whole of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    threads: int = Field(ge=1, le=256)
+    fetch: Fetch
+    prepare: Prepare
+    network: str
+    networks: dict[str, Network]
+    plot: Plot
+
+    @model_validator(mode="after")
+    def _network_exists(self) -> "Parameters":
+        if self.network not in self.networks:
+            raise ValueError(f"network: {self.network!r} is unknown, expected one of {', '.join(self.networks)}")
+        return self
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, reading 1e-3 as a number: DVC reads YAML 1.2, where it is one."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_parameters(path: Path = PATH) -> Parameters:
+    """Read and check params.yaml.
+
+    Raises:
+        Refusal: the file is missing, is not YAML, or holds what cannot be meant; names the key and the value.
+    """
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; `git checkout {path}` brings it back")
+    try:
+        content = yaml.load(path.read_bytes(), Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise Refusal(f"{path} holds {'nothing' if content is None else repr(content)[:60]}, expected keys with values")
+    try:
+        return Parameters.model_validate(content)
+    except ValidationError as error:
+        raise Refusal(f"{path}: {_sentence(error)}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong: its key, its value, what was expected."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is an unknown key"
+        case "value_error":
+            return f"{key}: {message}".removeprefix(": ")
+        case _:
+            return f"{key} is {first['input']!r:.60}, {message.replace('Input should be', 'expected')}"

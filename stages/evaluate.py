@@ -1,0 +1,89 @@
+"""Measure the trained network on the test split.
+
+Takes models/model.keras and data/prepared/test_*.npy.
+Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) and plots/classes.csv (a row a digit).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
+
+from digits import network
+from digits.arrays import read_split
+from digits.calibration import expected_calibration_error, reliability
+from digits.command import run
+from digits.dataset import CLASSES
+from digits.files import write_json, write_table
+from digits.parameters import read_parameters
+
+METRICS = Path("metrics/test.json")
+PREDICTIONS = Path("plots/predictions.csv")
+CLASS_TABLE = Path("plots/classes.csv")
+DIGITS = range(CLASSES)
+
+
+def predict(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """What the network says of each image.
+
+    Args:
+        probabilities: shape (n, 10), rows that sum to 1.
+        labels: shape (n,), the truth.
+
+    Returns:
+        A row an image, in order: `actual`, `predicted`, `confidence` (the predicted class's probability).
+    """
+    confidence = probabilities.max(axis=1).round(6)
+    return pd.DataFrame({"actual": labels, "predicted": probabilities.argmax(axis=1), "confidence": confidence})
+
+
+def score_classes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row a digit: `digit`, `precision`, `recall`, `f1`, `support`. What has no images to measure on is 0."""
+    precision, recall, f1, support = precision_recall_fscore_support(
+        predictions["actual"], predictions["predicted"], labels=DIGITS, zero_division=0
+    )
+    scores = {"digit": DIGITS, "precision": precision, "recall": recall, "f1": f1, "support": support}
+    return pd.DataFrame(scores).round(6)
+
+
+def score(probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, float]:
+    """The numbers of metrics/test.json, from what `predict` takes and gives.
+
+    `accuracy_low` and `accuracy_high` bound the 95% Wilson interval: other test images of the same kind would give an
+    accuracy within such an interval 95 times in 100.
+    """
+    actual, predicted = predictions["actual"], predictions["predicted"]
+    correct = (actual == predicted).to_numpy()
+    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(confidence_level=0.95, method="wilson")
+    numbers = {
+        "accuracy": correct.mean(),
+        "accuracy_low": interval.low,
+        "accuracy_high": interval.high,
+        "loss": log_loss(actual, probabilities, labels=DIGITS),
+        "macro_f1": f1_score(actual, predicted, labels=DIGITS, average="macro", zero_division=0),
+        "calibration_error": expected_calibration_error(reliability(predictions["confidence"].to_numpy(), correct)),
+    }
+    return {name: round(float(number), 6) for name, number in numbers.items()} | {"errors": int((~correct).sum())}
+
+
+def main() -> None:
+    parameters = read_parameters()
+    images, labels = read_split("test")
+    network.compute_reproducibly(parameters.seed, parameters.threads)
+    probabilities = network.probabilities(network.load(), images)
+
+    predictions = predict(probabilities, labels)
+    numbers = score(probabilities, predictions)
+    write_table(PREDICTIONS, predictions)
+    write_table(CLASS_TABLE, score_classes(predictions))
+    write_json(METRICS, numbers)
+    print(
+        f"accuracy {numbers['accuracy']:.2%} ({numbers['accuracy_low']:.2%} to {numbers['accuracy_high']:.2%}), "
+        f"{numbers['errors']} errors in {len(labels):,} images"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

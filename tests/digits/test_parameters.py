@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from digits.command import Refusal
+from digits.parameters import KerasObject, read_parameters
+from tests.conftest import ROOT
+
+CONVNET = "networks.convnet"
+
+
+def changed(tmp_path: Path, key: str, value: object) -> Path:
+    """params.yaml with one value changed."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    *path, last = key.split(".")
+    place = content
+    for part in path:
+        place = place[int(part) if isinstance(place, list) else part]
+    place[int(last) if isinstance(place, list) else last] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "params.yaml"
+
+
+def test_the_committed_file_holds_the_six_networks():
+    networks = read_parameters(ROOT / "params.yaml").networks
+    assert {"convnet", "selu-300-100", "relu-128-128", "relu-256-128-128", "relu-128"} < networks.keys()
+    dropout = networks["dropout-batchnorm-256-128-128"]
+    assert [layer.name for layer in dropout.layers] == [
+        "Flatten", "Dense", "Dropout", "Dense", "Dense", "BatchNormalization", "Dense",
+    ]  # fmt: skip
+    assert dropout.optimizer == KerasObject(name="Adam", arguments={"learning_rate": 0.001})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seed", -1, "seed is -1, expected greater than or equal to 0"),
+        ("seed", "one", "seed is 'one', expected a valid integer"),
+        ("seed", True, "seed is True, expected a valid integer"),
+        ("seed", 2**32, "seed is 4294967296, expected less than 4294967296"),
+        ("threads", 0, "threads is 0"),
+        ("wings", 2, "wings is an unknown key"),
+        ("prepare.wings", 2, "prepare.wings is an unknown key"),
+        ("fetch.dataset", "mnits", "fetch.dataset is 'mnits', expected 'mnist' or 'digits'"),
+        ("prepare.validation.size", -1, "prepare.validation.size: -1 is neither a count"),
+        ("prepare.validation.size", 1.5, "prepare.validation.size: 1.5 is neither"),
+        ("prepare.validation.size", "many", "prepare.validation.size: 'many' is neither"),
+        ("prepare.validation.take", "some", "prepare.validation.take is 'some'"),
+        ("network", "foo", "network: 'foo' is unknown, expected one of convnet, "),
+        ("networks", {}, "network: 'convnet' is unknown"),
+        (f"{CONVNET}.epochs", 0, "networks.convnet.epochs is 0"),
+        (f"{CONVNET}.epochs", 10**9, "networks.convnet.epochs is 1000000000"),
+        (f"{CONVNET}.epochs", None, "networks.convnet.epochs is None"),
+        (f"{CONVNET}.batch_size", -32, "networks.convnet.batch_size is -32"),
+        (f"{CONVNET}.batch_size", 0.5, "networks.convnet.batch_size is 0.5"),
+        (f"{CONVNET}.layers", [], "networks.convnet.layers is \\[\\]"),
+        (f"{CONVNET}.layers.0", 7, "networks.convnet.layers.0: 7 stands where a Keras class"),
+        (f"{CONVNET}.layers.0", {"Dense": 7}, "networks.convnet.layers.0.arguments is 7"),
+        (
+            f"{CONVNET}.layers.0",
+            {"UpSampling2D": {"size": 2}},
+            "networks.convnet.layers.0: UpSampling2D's argument size",
+        ),
+        (f"{CONVNET}.optimizer", "SGD", "networks.convnet.optimizer: learning_rate is None, expected a number"),
+        (f"{CONVNET}.optimizer.Adam.learning_rate", 0, "networks.convnet.optimizer: learning_rate is 0"),
+        (f"{CONVNET}.optimizer.Adam.learning_rate", -0.1, "networks.convnet.optimizer: learning_rate is -0.1"),
+        (f"{CONVNET}.optimizer.Adam.learning_rate", "fast", "networks.convnet.optimizer: learning_rate is 'fast'"),
+        (f"{CONVNET}.optimizer.Adam.learning_rate", 1e9, "networks.convnet.optimizer: learning_rate is 1000000000.0"),
+        (f"{CONVNET}.optimizer.Adam.learning_rate", float("nan"), "networks.convnet.optimizer: learning_rate is nan"),
+        (f"{CONVNET}.one_cycle.warm_up", 1, "networks.convnet.one_cycle.warm_up is 1, expected less than 1"),
+        (f"{CONVNET}.jit_compile", "yes", "networks.convnet.jit_compile is 'yes', expected a valid boolean"),
+        ("plot.dpi", 10**6, "plot.dpi is 1000000"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_key_and_value(tmp_path: Path, key: str, value: object, said: str):
+    with pytest.raises(Refusal, match=f"params.yaml: {said}"):
+        read_parameters(changed(tmp_path, key, value))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "holds nothing, expected keys with values"),
+        ("[1]", r"holds \[1\], expected keys with values"),
+        ("a: [", "is not YAML"),
+        ("\0", "is not YAML"),
+        ("{}", "seed is missing"),
+        ("&a [*a]", "expected keys with values"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, said: str):
+    (tmp_path / "params.yaml").write_text(content)
+    with pytest.raises(Refusal, match=said):
+        read_parameters(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(Refusal, match="params.yaml is missing"):
+        read_parameters(tmp_path / "params.yaml")
+
+
+def test_a_tag_that_would_run_code_runs_none(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text(f"seed: !!python/object/apply:os.mkdir [{tmp_path}/hacked]")
+    with pytest.raises(Refusal, match="is not YAML"):
+        read_parameters(tmp_path / "params.yaml")
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path):
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("learning_rate: 0.01\n") == 2
+    (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.01\n", "learning_rate: 1e-2\n"))
+    assert read_parameters(tmp_path / "params.yaml") == read_parameters(ROOT / "params.yaml")

@@ -1,0 +1,161 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from digits import network as networks
+from digits.command import Refusal
+from digits.parameters import Network
+from digits.tensorflow import keras
+from stages import train
+
+Split = tuple[np.ndarray, np.ndarray]
+
+LINEAR = Network(
+    layers=["Flatten", {"Dense": {"units": 10}}], optimizer={"SGD": {"learning_rate": 0.1}}, epochs=1, batch_size=32
+)
+RECIPE = Network(
+    layers=["Flatten", {"Dense": {"units": 32, "activation": "relu"}}, {"Dense": {"units": 10}}],
+    optimizer={"SGD": {"learning_rate": 0.1}},
+    epochs=3,
+    batch_size=32,
+)
+
+
+def changed(network: Network, **fields: object) -> Network:
+    """The network with other fields, in the form of params.yaml."""
+    plain = {name: getattr(network, name) for name in ("epochs", "batch_size", "one_cycle", "jit_compile")}
+    plain["layers"] = [{layer.name: layer.arguments} for layer in network.layers]
+    plain["optimizer"] = {network.optimizer.name: network.optimizer.arguments}
+    return Network.model_validate(plain | fields)
+
+
+def trained(network: Network, training: Split, validation: Split, seed: int = 1) -> tuple[list, keras.Sequential]:
+    keras.utils.set_random_seed(seed)
+    model = networks.build("x", network)
+    optimizer = networks.build_optimizer(
+        "x", network, steps=network.epochs * -(-len(training[0]) // network.batch_size)
+    )
+    return list(train.train(model, optimizer, network, training, validation, seed, bar=False)), model
+
+
+@pytest.mark.parametrize("stretches", [1, 3, 20])
+@pytest.mark.parametrize(("images", "batch_size"), [(300, 32), (320, 32), (32, 32), (33, 32), (5, 1)])
+def test_an_epoch_is_cut_into_whole_batches_and_the_smaller_last(images: int, batch_size: int, stretches: int):
+    cut = train.epoch_stretches(images, batch_size, stretches)
+    assert cut[0][0] == 0
+    assert cut[-1][1] == images
+    assert all(one[1] == next_one[0] for one, next_one in itertools.pairwise(cut))
+    assert all((stop - start) % size == 0 for start, stop, size in cut)
+    assert {size for _, _, size in cut} <= {batch_size, images % batch_size}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activation: str | None):
+    """One epoch in the order of the images, against `fit` without shuffling."""
+    images, labels = small_split
+    layers = ["Flatten", {"Dense": {"units": 10, "activation": activation}}]
+    network = changed(LINEAR, layers=layers, jit_compile=jit_compile)
+    keras.utils.set_random_seed(1)
+    ours, theirs = networks.build("x", network), networks.build("x", network)
+    theirs.set_weights(ours.get_weights())
+
+    order = np.random.default_rng(1).permutation(len(images))
+    optimizer = networks.build_optimizer("x", network, steps=10)
+    (row,) = train.train(ours, optimizer, network, (images, labels), small_split, seed=1, bar=False)
+    theirs.compile(
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=activation is None),
+        metrics=["accuracy"],
+    )
+    fitted = theirs.fit(
+        images[order], labels[order], batch_size=32, shuffle=False, verbose=0, validation_data=(images, labels)
+    ).history
+
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, atol=1e-5)
+    for metric in ("accuracy", "loss", "val_accuracy", "val_loss"):
+        assert row[metric] == pytest.approx(fitted[metric][0], abs=1e-5)
+
+
+def test_it_learns_and_says_so_each_epoch(small_split: Split):
+    rows, _ = trained(RECIPE, small_split, small_split)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["val_accuracy"] > 0.7
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_without_validation_images_there_are_no_validation_numbers(small_split: Split):
+    images, labels = small_split
+    rows, _ = trained(RECIPE, small_split, (images[:0], labels[:0]))
+    assert all(row["val_accuracy"] is None and row["val_loss"] is None for row in rows)
+
+
+def test_one_cycle_ends_near_zero(small_split: Split):
+    rows, _ = trained(changed(RECIPE, one_cycle={"warm_up": 0.3}), small_split, small_split)
+    assert rows[-1]["learning_rate"] == pytest.approx(0.1 / 1000, rel=1e-3)
+    assert rows[0]["learning_rate"] > rows[-1]["learning_rate"]
+
+
+def test_the_seed_decides_the_weights(small_split: Split):
+    _, one = trained(RECIPE, small_split, small_split, seed=1)
+    _, again = trained(RECIPE, small_split, small_split, seed=1)
+    _, other = trained(RECIPE, small_split, small_split, seed=2)
+    for weight, same, different in zip(one.get_weights(), again.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, same)
+        assert (weight != different).any()
+
+
+def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.CaptureFixture):
+    keras.utils.set_random_seed(1)
+    model = networks.build("x", RECIPE)
+    optimizer = networks.build_optimizer("x", RECIPE, steps=30)
+    list(train.train(model, optimizer, RECIPE, small_split, small_split, seed=1, bar=True))
+    assert "300/300" in capfd.readouterr().out
+    _, plain = trained(RECIPE, small_split, small_split, seed=1)
+    for weight, same in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_a_loss_that_is_no_number_is_refused(small_split: Split):
+    images, labels = small_split
+    with pytest.raises(Refusal, match="the loss is nan after epoch 1; try a learning_rate below 0.1"):
+        trained(LINEAR, (images * np.float32("nan"), labels), small_split)
+
+
+def test_arguments_that_fail_only_in_training_are_refused(small_split: Split):
+    network = changed(LINEAR, optimizer={"Adam": {"learning_rate": 0.1, "beta_1": "x"}})
+    with pytest.raises(Refusal, match="the network cannot be trained"):
+        trained(network, small_split, small_split)
+
+
+def test_history_is_there_while_training_goes_and_gone_when_it_fails(workspace: Path):
+    train.HISTORY.parent.mkdir()
+
+    def rows():
+        yield {"epoch": 1, "loss": 0.123456789, "val_loss": None}
+        assert train.HISTORY.read_text() == "epoch,loss,val_loss\n1,0.123457,\n"
+        yield {"epoch": 2, "loss": 0.1, "val_loss": None}
+
+    assert train.record(rows()) == {"epoch": 2, "loss": 0.1, "val_loss": None}
+    assert pd.read_csv(train.HISTORY)["epoch"].tolist() == [1, 2]
+
+    def failing():
+        yield {"epoch": 1, "loss": 0.1}
+        raise Refusal("enough")
+
+    with pytest.raises(Refusal):
+        train.record(failing())
+    assert not train.HISTORY.exists()
+
+
+def test_layers_are_told_with_shapes_and_parameters():
+    model = networks.build("x", RECIPE)
+    assert train.layer_table(model).to_csv(index=False) == (
+        "layer,output,parameters\nFlatten,784,0\nDense,32,25120\nDense,10,330\n"
+    )
+    np.testing.assert_array_equal(train.first_kernel(model), model.layers[1].kernel.numpy())

@@ -1,0 +1,139 @@
+"""What dvc.yaml declares for a stage is exactly what the stage touches: files, code and parameters."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Repository
+
+STAGES = ["fetch", "prepare", "train", "evaluate", "plot"]
+ENVIRONMENT = "requirements.txt"  # a dependency that no stage opens: it stands for the libraries
+
+
+def declared(path: Path, stage: str, *kinds: str) -> set[str]:
+    """The names under a stage's deps, params, outs or metrics, templates filled in."""
+    parameters = yaml.safe_load((path / "params.yaml").read_text())
+    entries = yaml.safe_load((path / "dvc.yaml").read_text())["stages"][stage]
+    named = [entry for kind in kinds for entry in entries.get(kind, [])]
+    names = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in named}
+    return {name.replace("${network}", parameters["network"]) for name in names}
+
+
+def imported(path: Path, module: str) -> set[str]:
+    """The repository's files that a module is made of: its own and those that it imports, directly or not."""
+    files, waiting = set(), [module]
+    while waiting:
+        file = f"{waiting.pop().replace('.', '/')}.py"
+        if file in files or not (path / file).is_file():
+            continue
+        files.add(file)
+        for node in ast.walk(ast.parse((path / file).read_text())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                waiting += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return files
+
+
+def complaints_about_code(path: Path, stage: str) -> list[str]:
+    """How a stage's declared code differs from what it imports."""
+    code = {name for name in declared(path, stage, "deps") if name.endswith(".py")}
+    needed = imported(path, f"stages.{stage}")
+    return sorted(f"imports {name}, undeclared" for name in needed - code) + sorted(
+        f"declares {name}, never imported" for name in code - needed
+    )
+
+
+def complaints_about_run(repository: Repository, stage: str) -> list[str]:
+    """How what a stage declares differs from what it reads and writes when it runs."""
+    report = repository.path.parent / f"{stage}.json"
+    repository.run(
+        "python", "-B", "-X", f"pycache_prefix={report.parent}", str(ROOT / "tests/audit.py"), stage, str(report)
+    )
+    touched = {kind: set(names) for kind, names in json.loads(report.read_text()).items()}
+    path, read, written = repository.path, touched["read"] - touched["written"], touched["written"]
+    complaints = [
+        *uncovered(declared(path, stage, "deps") - {ENVIRONMENT} | {"params.yaml"}, read, "reads"),
+        *uncovered(declared(path, stage, "outs", "metrics", "plots"), written, "writes"),
+        *uncovered(declared(path, stage, "params"), leaves(touched["parameters"]), "reads"),
+    ]
+    return [f"{stage} {complaint}" for complaint in complaints]
+
+
+def uncovered(declarations: set[str], touched: set[str], does: str) -> list[str]:
+    """What is touched under no declaration, and the declarations under which nothing is touched."""
+
+    def under(name: str, declaration: str) -> bool:
+        return name == declaration or name.startswith((f"{declaration}/", f"{declaration}."))
+
+    stray = {name for name in touched if not any(under(name, declaration) for declaration in declarations)}
+    idle = {declaration for declaration in declarations if not any(under(name, declaration) for name in touched)}
+    return [f"{does} {name}, undeclared" for name in sorted(stray)] + [
+        f"declares {declaration}, never {does} it" for declaration in sorted(idle)
+    ]
+
+
+def leaves(keys: set[str]) -> set[str]:
+    """The keys that no other key goes deeper into."""
+    return {key for key in keys if not any(other.startswith(f"{key}.") for other in keys)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_the_code_it_is_made_of(stage: str):
+    assert complaints_about_code(ROOT, stage) == []
+
+
+@pytest.fixture(scope="module")
+def audited(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository whose stages can be run one by one."""
+    return finished.copy(tmp_path_factory.mktemp("audited") / "repository")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_and_writes_what_it_declares(audited: Repository, stage: str):
+    assert complaints_about_run(audited, stage) == []
+
+
+# The checks themselves: each plant is a fault of the kind that they are there to find.
+
+
+def test_a_missing_and_an_unused_code_dep_are_found(repository: Repository):
+    repository.replace("stages/fetch.py", "import zlib\n", "import zlib\nfrom digits import calibration\n")
+    assert complaints_about_code(repository.path, "fetch") == ["imports digits/calibration.py, undeclared"]
+    (repository.path / "digits/lonely.py").touch()
+    repository.replace("dvc.yaml", "    - stages/plot.py\n", "    - stages/plot.py\n    - digits/lonely.py\n")
+    assert complaints_about_code(repository.path, "plot") == ["declares digits/lonely.py, never imported"]
+
+
+def test_undeclared_reads_writes_and_parameters_are_found(repository: Repository):
+    planted = '    open("dvc.lock").close(), open("stray.txt", "w").close()\n    whole.threads\n'
+    repository.replace(
+        "stages/plot.py",
+        "    plot = read_parameters().plot\n",
+        f"    whole = read_parameters()\n    plot = whole.plot\n{planted}",
+    )
+    assert complaints_about_run(repository, "plot") == [
+        "plot reads dvc.lock, undeclared",
+        "plot writes stray.txt, undeclared",
+        "plot reads threads, undeclared",
+    ]
+
+
+def test_declared_files_and_parameters_that_are_never_touched_are_found(repository: Repository):
+    repository.replace(
+        "dvc.yaml",
+        "    - models/first_kernel.npy\n    - models/layers.csv\n    - plots/history.csv\n",
+        "    - models\n    - metrics/data.json\n    - plots/history.csv\n",
+    )
+    repository.replace("dvc.yaml", "    - plot\n", "    - plot\n    - seed\n")
+    repository.replace(
+        "dvc.yaml", "    - plots/images\n\nmetrics:", "    - plots/images\n    - plots/missing.csv\n\nmetrics:"
+    )
+    assert complaints_about_run(repository, "plot") == [
+        "plot declares metrics/data.json, never reads it",
+        "plot declares plots/missing.csv, never writes it",
+        "plot declares seed, never reads it",
+    ]

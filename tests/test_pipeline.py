@@ -1,0 +1,191 @@
+"""The pipeline through DVC itself, on the embedded digits: what is made, what is made anew, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from digits.command import run
+from stages import evaluate, plot, prepare, train
+from tests.conftest import Repository
+
+ONE_EPOCH = ("    epochs: 5\n    batch_size: 128\n", "    epochs: 1\n    batch_size: 128\n")
+
+
+def stages_run(printed: str) -> list[str]:
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+
+
+def metrics(repository: Repository, name: str) -> dict:
+    return json.loads((repository.path / "metrics" / f"{name}.json").read_text())
+
+
+def test_everything_that_is_promised_is_there(finished: Repository):
+    assert metrics(finished, "data")["dataset"] == "digits"
+    assert metrics(finished, "data")["leakage"] == 0
+    assert metrics(finished, "test")["accuracy"] >= 0.95
+    assert metrics(finished, "train").keys() == {
+        "loss", "accuracy", "val_loss", "val_accuracy", "epochs", "parameters",
+    }  # fmt: skip
+    assert {image.stem for image in (finished.path / "plots/images").iterdir()} == {
+        "samples", "architecture", "weights", "curves", "confusion", "correct", "misclassified", "calibration",
+    }  # fmt: skip
+    assert list(pd.read_csv(finished.path / "plots/history.csv").columns) == [
+        "epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate",
+    ]  # fmt: skip
+    predictions = pd.read_csv(finished.path / "plots/predictions.csv")
+    assert list(predictions.columns) == ["actual", "predicted", "confidence"]
+    assert (predictions["actual"] != predictions["predicted"]).sum() == metrics(finished, "test")["errors"]
+    assert finished.run("git", "status", "--short") == ""
+
+
+def test_a_second_run_has_nothing_to_do(finished: Repository):
+    printed = finished.dvc("repro")
+    assert stages_run(printed) == []
+    assert "up to date" in printed
+
+
+def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
+    assert len(stages_run(repository.dvc("repro", "--force"))) == 5
+    assert repository.run("git", "status", "--short") == ""
+
+
+def test_a_change_of_plot_reruns_plot_alone(repository: Repository):
+    repository.replace("params.yaml", "dpi: 120", "dpi: 60")
+    assert stages_run(repository.dvc("repro")) == ["plot"]
+
+
+def test_a_change_of_the_recipe_reruns_from_train_on_and_back_comes_from_the_cache(repository: Repository):
+    repository.replace("params.yaml", *ONE_EPOCH)
+    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot"]
+    assert metrics(repository, "train")["epochs"] == 1
+    repository.replace("params.yaml", *reversed(ONE_EPOCH))
+    printed = repository.dvc("repro")
+    assert stages_run(printed) == []
+    assert "is cached - skipping run, checking out outputs" in printed
+    assert repository.run("git", "status", "--short") == ""
+
+
+def test_a_change_of_the_validation_split_reruns_from_prepare_on(repository: Repository):
+    repository.replace("params.yaml", "size: 0.1 ", "size: 0 ")
+    repository.replace("params.yaml", *ONE_EPOCH)
+    assert stages_run(repository.dvc("repro")) == ["prepare", "train", "evaluate", "plot"]
+    assert metrics(repository, "train")["val_accuracy"] is None
+    assert metrics(repository, "data")["validation"] == 0
+    assert "val_accuracy" in repository.dvc("metrics", "diff", "HEAD")
+    repository.dvc("plots", "show")
+
+
+def test_a_change_of_another_network_reruns_nothing(repository: Repository):
+    repository.replace("params.yaml", "    epochs: 30\n", "    epochs: 31\n")
+    assert "up to date" in repository.dvc("status")
+
+
+@pytest.mark.parametrize("network", ["selu-300-100", "dropout-batchnorm-256-128-128"])
+def test_another_network_is_chosen_by_its_name(repository: Repository, network: str):
+    repository.replace("params.yaml", "network: convnet", f"network: {network}")
+    assert stages_run(repository.dvc("repro", "evaluate")) == ["train", "evaluate"]
+    assert metrics(repository, "test")["accuracy"] > 0.9
+
+
+def test_a_network_nobody_thought_of_needs_no_code(repository: Repository):
+    repository.replace("params.yaml", "\nnetworks:\n", NEW_NETWORK)
+    repository.replace("params.yaml", "network: convnet", "network: separable")
+    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot"]
+    assert "SeparableConv2D" in (repository.path / "models/layers.csv").read_text()
+
+
+NEW_NETWORK = """
+networks:
+  separable:
+    layers:
+    - Reshape: {target_shape: [28, 28, 1]}
+    - SeparableConv2D: {filters: 8, kernel_size: 3, depth_multiplier: 4, activation: gelu}
+    - GlobalMaxPooling2D
+    - Dense: {units: 10}
+    - Softmax
+    optimizer:
+      Lion: {learning_rate: 1e-3, weight_decay: 1e-2, use_ema: true}
+    epochs: 1
+    batch_size: 100
+"""
+
+BAD_PARAMETERS = [
+    ("train", "network: convnet", "network: foo", "foo"),
+    ("train", "    - Flatten\n    - Dense:\n        units: 10\n", "    - Flaten\n", "Flatten"),
+    ("train", "    batch_size: 128\n", "    batch_size: 60000\n", "networks.convnet.batch_size is 60,000"),
+    ("prepare", "size: 0.1 ", "size: 99999 ", "prepare.validation.size is 99999"),
+    ("prepare", "seed: 1 ", "seed: one ", "seed is 'one'"),
+    ("plot", "dpi: 120", "dpi: 1", "plot.dpi is 1"),
+]
+
+
+@pytest.mark.parametrize(("stage", "old", "new", "said"), BAD_PARAMETERS, ids=[said for *_, said in BAD_PARAMETERS])
+def test_a_bad_parameter_is_refused_in_a_sentence(repository: Repository, stage: str, old: str, new: str, said: str):
+    repository.replace("params.yaml", old, new)
+    printed = repository.dvc("repro", "--force", "--single-item", stage, fails=True)
+    assert said in printed
+    assert "Traceback" not in printed
+    assert not list(repository.path.rglob("*.partial*"))
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_missing_and_empty_parameters_are_refused_in_a_sentence(repository: Repository, content: str | None):
+    (repository.path / "params.yaml").unlink()
+    if content is not None:
+        (repository.path / "params.yaml").write_text(content)
+    # DVC's own words: it fills in dvc.yaml's ${network} before any stage runs.
+    assert "Could not find 'network'" in repository.dvc("repro", fails=True)
+    said = repository.run("python", "-m", "stages.prepare", fails=True)
+    assert "error: params.yaml" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"),
+    [
+        (prepare, "data/raw/train-images-idx3-ubyte"),
+        (prepare, "data/raw/t10k-labels-idx1-ubyte"),
+        (train, "data/prepared/train_images.npy"),
+        (train, "data/prepared/validation_labels.npy"),
+        (evaluate, "data/prepared/test_labels.npy"),
+        (plot, "data/prepared/test_images.npy"),
+        (plot, "models/first_kernel.npy"),
+        (plot, "models/layers.csv"),
+        (plot, "plots/predictions.csv"),
+        (plot, "plots/history.csv"),
+    ],
+)
+def test_damaged_files_are_refused_by_name(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, stage: ModuleType, file: str
+):
+    monkeypatch.chdir(repository.path)
+    path = Path(file)
+    content = path.read_bytes()
+    path.unlink()  # it may be a link into DVC's cache
+    with pytest.raises(SystemExit, match=f"error: {file} is missing"):
+        run(stage.main)
+    for damage in (content[: len(content) // 2], content[:-1], b"", b"<html>"):
+        path.write_bytes(damage)
+        with pytest.raises(SystemExit, match=f"error: {file}"):
+            run(stage.main)
+
+
+def test_dvc_heals_what_was_damaged(repository: Repository):
+    shutil.rmtree(repository.path / "data")
+    (repository.path / "plots/history.csv").write_text("damage")
+    repository.dvc("repro")
+    assert repository.run("git", "status", "--short") == ""
+
+
+def test_real_mnist_is_prepared_as_published(fresh: Repository, tmp_path: Path, mnist_mirror: Path):
+    repository = fresh.copy(tmp_path / "repository")
+    repository.environment["MNIST_MIRROR"] = str(mnist_mirror)
+    repository.dvc("repro", "prepare")
+    found = metrics(repository, "data")
+    assert (found["train"], found["validation"], found["test"], found["leakage"]) == (54_000, 6_000, 10_000, 0)
+    assert found["pixel_mean"] == pytest.approx(0.1307, abs=1e-3)  # of all 60,000, as PyTorch's example has it
+    assert found["pixel_std"] == pytest.approx(0.3081, abs=1e-3)
