@@ -3,6 +3,8 @@
 PYTHONS := python3 python3.13 python3.12 python3.11
 SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+# An experiment is a commit, and a commit needs an author; a fresh machine has none.
+NOBODY := GIT_AUTHOR_NAME=nobody GIT_AUTHOR_EMAIL=nobody@localhost GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
@@ -12,8 +14,8 @@ help: ## list what can be made
 .PHONY: repro
 repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits where no MNIST can be had)
 	@dvc repro fetch || { \
-		printf '\n*** No source of MNIST answers: running on the digits that come with scikit-learn instead. ***\n\n' && \
-		dvc exp run -S fetch.dataset=digits && \
+		printf '\n*** MNIST could not be fetched: running on the digits that come with scikit-learn instead. ***\n\n' && \
+		{ git config user.email >/dev/null || export $(NOBODY); } && dvc exp run -S fetch.dataset=digits && \
 		printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n' && \
 		printf 'To go back, with a network or MNIST_MIRROR at hand: git checkout params.yaml && make repro\n'; }
 	@dvc repro
