@@ -14,6 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from digits.arrays import read_split
 from digits.command import Refusal, run
 from digits.files import replacing, write_json, write_table
 from digits.parameters import Network, read_parameters
-from digits.tensorflow import keras, tf
+from digits.tensorflow import keras, tf, threefry
 
 FIRST_KERNEL = Path("models/first_kernel.npy")
 LAYERS = Path("models/layers.csv")
@@ -56,7 +57,7 @@ def compile_steps(
 
     def step(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         truth = tf.gather(labels, batch)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, threefry() if jit_compile else nullcontext():
             outputs = model(tf.gather(images, batch), training=True)
             value = tf.add_n([loss(truth, outputs), *model.losses])
         optimizer.apply(tape.gradient(value, model.trainable_variables))

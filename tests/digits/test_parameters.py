@@ -109,6 +109,6 @@ def test_a_tag_that_would_run_code_runs_none(tmp_path: Path):
 
 def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path):
     text = (ROOT / "params.yaml").read_text()
-    assert text.count("learning_rate: 0.01\n") == 2
+    assert text.count("learning_rate: 0.01\n") == 3
     (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.01\n", "learning_rate: 1e-2\n"))
     assert read_parameters(tmp_path / "params.yaml") == read_parameters(ROOT / "params.yaml")

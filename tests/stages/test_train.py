@@ -8,7 +8,7 @@ import pytest
 from digits import network as networks
 from digits.command import Refusal
 from digits.parameters import Network
-from digits.tensorflow import keras
+from digits.tensorflow import keras, tf, threefry
 from stages import train
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -87,6 +87,25 @@ def test_it_learns_and_says_so_each_epoch(small_split: Split):
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[-1]["val_accuracy"] > 0.7
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_dropout_under_xla_drops_its_share_and_scales_the_rest():
+    def drops(seed: int) -> list[np.ndarray]:
+        dropout = keras.layers.Dropout(0.25, seed=seed)
+
+        @tf.function(jit_compile=True)
+        def drop() -> tf.Tensor:
+            with threefry():
+                return dropout(tf.ones((100, 100)), training=True)
+
+        return [drop().numpy(), drop().numpy()]
+
+    first, second = drops(seed=1)
+    np.testing.assert_allclose(np.unique(first), [0, 4 / 3], rtol=1e-6)
+    assert (first == 0).mean() == pytest.approx(0.25, abs=0.02)
+    assert (first != second).any()
+    np.testing.assert_array_equal([first, second], drops(seed=1))
+    assert (first != drops(seed=2)[0]).any()
 
 
 def test_without_validation_images_there_are_no_validation_numbers(small_split: Split):
