@@ -30,6 +30,12 @@ lint: .venv/installed-dev ## check style and types
 	ruff format --check
 	mypy
 
+.PHONY: bench
+bench: .venv/installed ## time the training against plain Keras, 45 minutes (QUICK=1: under 3)
+	dvc repro prepare
+	python -m benchmarks.speed $(if $(QUICK),--quick)
+	$(if $(QUICK),,python -m benchmarks.growth)
+
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 	for name in requirements requirements-dev; do uv pip compile --quiet --universal --python-version 3.11 \

@@ -18,7 +18,7 @@ def read_images(split: str) -> np.ndarray:
         split: train, validation or test.
 
     Returns:
-        float32 of shape (n, 28, 28) in [0, 1]; read-only.
+        float32 of shape (n, 28, 28) in [0, 1].
 
     Raises:
         Refusal: the file is no such array.

@@ -67,13 +67,13 @@ def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Map a .npy file into memory, read-only.
+    """Map a .npy file into memory: it is read as it is used, and changes to the array do not reach it.
 
     Raises:
         Refusal: the file is no such array, or is not as long as its header says.
     """
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="c")
     except OSError:
         raise
     except Exception as error:  # NumPy's header parser raises what it meets: SyntaxError, ValueError, EOFError, ...

@@ -39,6 +39,13 @@ Row = dict[str, float | None]
 Steps = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
 
 
+def as_tensor(array: np.ndarray) -> tf.Tensor:
+    """The array as a tensor over the same memory, be it a mapped file's; tf.constant would come to hold two copies."""
+    if array.ctypes.data % 64:  # TensorFlow computes on multiples of 64 bytes, where mapped .npy files lie
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
 def compile_steps(
     model: keras.Sequential,
     optimizer: keras.optimizers.Optimizer,
@@ -53,7 +60,7 @@ def compile_steps(
         it takes a step on each batch of order[start:stop], a whole number of batches, and gives the sum over the
         images of their losses before their step, and how many of them were recognized.
     """
-    images, labels = tf.constant(training[0]), tf.constant(training[1].astype(np.int32))
+    images, labels = as_tensor(training[0]), tf.constant(training[1].astype(np.int32))
 
     def step(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         truth = tf.gather(labels, batch)
@@ -176,12 +183,15 @@ def record(rows: Iterable[Row]) -> Row:
     try:
         with HISTORY.open("w", newline="", buffering=1) as file:
             history = csv.writer(file, lineterminator="\n")
+            began = time.perf_counter()
             for row in rows:
                 if not last:
                     history.writerow(row)
                 last = {name: None if value is None else round(value, 6) for name, value in row.items()}
                 history.writerow(last.values())
-                print("  ".join(f"{name} {value:.4g}" for name, value in last.items() if value is not None))
+                told = [f"{name} {value:.4g}" for name, value in last.items() if value is not None]
+                print(*told, f"{time.perf_counter() - began:.2f} s", sep="  ")
+                began = time.perf_counter()
     except BaseException:
         HISTORY.unlink(missing_ok=True)
         raise

@@ -81,6 +81,18 @@ def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activati
         assert row[metric] == pytest.approx(fitted[metric][0], abs=1e-5)
 
 
+@pytest.mark.parametrize("offset", [0, 4])
+def test_images_become_a_tensor_wherever_they_lie(offset: int):
+    memory = np.zeros(64 + 4 * 2 * 28 * 28 + offset, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    images = memory[start : start + 4 * 2 * 28 * 28].view(np.float32).reshape(2, 28, 28)
+    images[1, 2, 3] = 0.5
+    tensor = train.as_tensor(images)
+    np.testing.assert_array_equal(tensor.numpy(), images)
+    images[0, 0, 0] = 0.25
+    assert (tensor[0, 0, 0].numpy() == 0.25) == (offset == 0), "aligned memory is shared, other memory copied"
+
+
 def test_it_learns_and_says_so_each_epoch(small_split: Split):
     rows, _ = trained(RECIPE, small_split, small_split)
     assert [row["epoch"] for row in rows] == [1, 2, 3]

@@ -1,0 +1,78 @@
+"""How the cost of prepare, train and evaluate grows with the data: 1, 4 and 16 times MNIST.
+
+Usage: python -m benchmarks.growth
+
+The larger datasets are data/raw/ repeated with each image shifted and dimmed at random; they live in a temporary
+folder (7 GB). `train` is one epoch of mlp. Writes benchmarks/results/growth.md, which Git ignores.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.processes import ROOT, make_workspace, run_module
+from digits.dataset import SIDE, TEST, TRAIN, IdxFile, encode_idx
+
+RESULTS = ROOT / "benchmarks/results"
+TIMES = [1, 4, 16]
+STAGES = ["prepare", "train", "evaluate"]
+RUNS = 3
+
+
+def jittered(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Images of shape (n, 28, 28) uint8, shifted by up to 2 pixels and dimmed by up to a fifth, each in its own way."""
+    shifts = generator.integers(-2, 3, (2, len(images), 1, 1))
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    moved = images[np.arange(len(images))[:, None, None], (rows + shifts[0]) % SIDE, (columns + shifts[1]) % SIDE]
+    return (moved * generator.uniform(0.8, 1, (len(images), 1, 1))).astype(np.uint8)
+
+
+def enlarge(folder: Path, times: int) -> None:
+    """Write the four IDX files of a dataset so many times MNIST."""
+    generator = np.random.default_rng(times)
+    folder.mkdir(parents=True)
+    for images_name, labels_name in (TRAIN, TEST):
+        images, labels = (IdxFile(ROOT / "data/raw" / name).read() for name in (images_name, labels_name))
+        header = encode_idx(np.empty((0, SIDE, SIDE), np.uint8))
+        with (folder / images_name).open("wb") as file:
+            file.write(header[:4] + np.array([times * len(images), SIDE, SIDE], ">u4").tobytes())
+            for _ in range(times):
+                file.write(jittered(images, generator).tobytes())
+        (folder / labels_name).write_bytes(encode_idx(np.tile(labels, times)))
+
+
+def main() -> None:
+    """Run and print the benchmark."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for times in TIMES:
+            # Named digits, as only the real MNIST passes for mnist.
+            workspace = make_workspace(Path(folder) / str(times), None, dataset="digits", network="mlp", epochs=1)
+            enlarge(workspace / "data/raw", times)
+            for run in range(RUNS):
+                for stage in STAGES:
+                    process = run_module(f"stages.{stage}", workspace)
+                    rows.append({"times": times, "stage": stage, "s": process.seconds, "MiB": process.memory})
+                    cost = f"{process.seconds:6.1f} s {process.memory:6.0f} MiB"
+                    print(f"{times:3} times MNIST, run {run + 1}: {stage:9} {cost}", flush=True)
+    runs = pd.DataFrame(rows)
+    table = runs.pivot_table(index="stage", columns="times", aggfunc={"s": "median", "MiB": "max"}, sort=False).round(1)
+    images = {times: times * 54_000 * SIDE * SIDE * 4 / 2**20 for times in TIMES}
+    seconds = runs.groupby(["stage", "times"])["s"].median()
+    lines = [table.to_markdown(), ""]
+    for stage in STAGES:
+        first, second, last = (seconds[stage, times] for times in TIMES)
+        straight = first + (second - first) / (TIMES[1] - TIMES[0]) * (TIMES[2] - TIMES[0])
+        lines.append(f"{stage}: 16 times MNIST takes {last / straight:.2f} of the straight line through 1 and 4 times")
+    lines.append(
+        f"training images as float32: {', '.join(f'{times} times {size:.0f} MiB' for times, size in images.items())}"
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "growth.md").write_text("\n".join(lines) + "\n")
+    print("\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

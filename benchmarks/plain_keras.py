@@ -1,0 +1,41 @@
+"""The chosen network and recipe as most people would train it: a script that calls Keras's `fit` with its defaults.
+
+Takes and gives what `stages.train` does, as far as it is the model: data/prepared/, params.yaml, models/model.keras.
+"""
+
+import math
+import time
+
+import numpy as np
+
+from digits import network as networks
+from digits.arrays import read_split
+from digits.command import run
+from digits.parameters import read_parameters
+from digits.tensorflow import keras
+
+
+def main() -> None:
+    parameters = read_parameters()
+    name, network = parameters.network, parameters.networks[parameters.network]
+    (images, labels), validation = read_split("train"), read_split("validation")
+    images = np.array(images)
+
+    keras.utils.set_random_seed(parameters.seed)
+    model = networks.build(name, network)
+    model.compile(
+        optimizer=networks.build_optimizer(name, network, network.epochs * math.ceil(len(images) / network.batch_size)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not networks.ends_in_probabilities(model)),
+        metrics=["accuracy"],
+    )
+    began = time.perf_counter()
+    model.fit(
+        images, labels, batch_size=network.batch_size, epochs=network.epochs, validation_data=validation, verbose=0
+    )
+    print(f"trained in {time.perf_counter() - began:.1f} s")
+    networks.PATH.parent.mkdir(exist_ok=True)
+    model.save(networks.PATH)
+
+
+if __name__ == "__main__":
+    run(main)
