@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from digits.arrays import PREPARED
 
 ROOT = Path(__file__).parent.parent
+ONE_EPOCH = ("    epochs: 5\n    batch_size: 128\n", "    epochs: 1\n    batch_size: 128\n")
 
 
 class Repository:
@@ -86,6 +87,24 @@ def finished(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Rep
     repository.dvc("repro")
     repository.commit("On the embedded digits")
     return repository
+
+
+@pytest.fixture(scope="session")
+def two_commits(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository whose last commit trains for one epoch instead of five. Not to be changed."""
+    repository = finished.copy(tmp_path_factory.mktemp("two-commits") / "repository")
+    repository.replace("params.yaml", *ONE_EPOCH)
+    repository.dvc("repro")
+    repository.commit("One epoch")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def clone(two_commits: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A fresh clone of it, without cache and remote. Not to be changed."""
+    folder = tmp_path_factory.mktemp("clone")
+    two_commits.run("git", "clone", "--quiet", str(two_commits.path), str(folder / "repository"))
+    return Repository(folder / "repository", folder)
 
 
 @pytest.fixture

@@ -4,29 +4,7 @@ import json
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Repository
-
-FASTER = ("    epochs: 5\n    batch_size: 128\n", "    epochs: 1\n    batch_size: 128\n")
-
-
-@pytest.fixture(scope="module")
-def two_commits(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository whose last commit trains for one epoch instead of five. Not to be changed."""
-    repository = finished.copy(tmp_path_factory.mktemp("two-commits") / "repository")
-    repository.replace("params.yaml", *FASTER)
-    repository.dvc("repro")
-    repository.commit("One epoch")
-    return repository
-
-
-@pytest.fixture(scope="module")
-def clone(two_commits: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A fresh clone of it, without cache and remote. Not to be changed."""
-    folder = tmp_path_factory.mktemp("clone")
-    two_commits.run("git", "clone", "--quiet", str(two_commits.path), str(folder / "repository"))
-    return Repository(folder / "repository", folder)
 
 
 def test_metrics_show(clone: Repository):
@@ -52,13 +30,14 @@ def test_plots_show(two_commits: Repository, tmp_path: Path):
     page = (tmp_path / "page/index.html").read_text()
     for title in ("Accuracy while training", "Loss while training", "Learning rate", "Confusion", "F1 of each digit"):
         assert page.count(f'"{title}') == 1, title
-    assert page.count("<img") == 8
-    assert page.count("vegaEmbed(") == 5
+    assert page.count('<img src="static/') == 8
 
 
 def test_plots_diff(clone: Repository, tmp_path: Path):
     clone.dvc("plots", "diff", "HEAD~1", "HEAD", "--out", str(tmp_path / "page"))
-    assert (tmp_path / "page/index.html").read_text().count("vegaEmbed(") >= 5
+    page = (tmp_path / "page/index.html").read_text()
+    assert page.count("vegaEmbed(") == 5
+    assert page.count("<script src=") == 3  # DVC's own page, until the stage page has written one
 
 
 def test_dag(clone: Repository):

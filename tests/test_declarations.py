@@ -9,7 +9,7 @@ import yaml
 
 from tests.conftest import ROOT, Repository
 
-STAGES = ["fetch", "prepare", "train", "evaluate", "plot"]
+STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]
 ENVIRONMENT = "requirements.txt"  # a dependency that no stage opens: it stands for the libraries
 
 
@@ -130,7 +130,7 @@ def test_declared_files_and_parameters_that_are_never_touched_are_found(reposito
     )
     repository.replace("dvc.yaml", "    - plot\n", "    - plot\n    - seed\n")
     repository.replace(
-        "dvc.yaml", "    - plots/images\n\nmetrics:", "    - plots/images\n    - plots/missing.csv\n\nmetrics:"
+        "dvc.yaml", "    - plots/images\n\n  page:", "    - plots/images\n    - plots/missing.csv\n\n  page:"
     )
     assert complaints_about_run(repository, "plot") == [
         "plot declares metrics/data.json, never reads it",

@@ -10,9 +10,7 @@ import pytest
 
 from digits.command import run
 from stages import evaluate, plot, prepare, train
-from tests.conftest import Repository
-
-ONE_EPOCH = ("    epochs: 5\n    batch_size: 128\n", "    epochs: 1\n    batch_size: 128\n")
+from tests.conftest import ONE_EPOCH, Repository
 
 
 def stages_run(printed: str) -> list[str]:
@@ -49,7 +47,7 @@ def test_a_second_run_has_nothing_to_do(finished: Repository):
 
 
 def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
-    assert len(stages_run(repository.dvc("repro", "--force"))) == 5
+    assert len(stages_run(repository.dvc("repro", "--force"))) == 6
     assert repository.run("git", "status", "--short") == ""
 
 
@@ -60,7 +58,7 @@ def test_a_change_of_plot_reruns_plot_alone(repository: Repository):
 
 def test_a_change_of_the_recipe_reruns_from_train_on_and_back_comes_from_the_cache(repository: Repository):
     repository.replace("params.yaml", *ONE_EPOCH)
-    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot"]
+    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot", "page"]
     assert metrics(repository, "train")["epochs"] == 1
     repository.replace("params.yaml", *reversed(ONE_EPOCH))
     printed = repository.dvc("repro")
@@ -72,7 +70,7 @@ def test_a_change_of_the_recipe_reruns_from_train_on_and_back_comes_from_the_cac
 def test_a_change_of_the_validation_split_reruns_from_prepare_on(repository: Repository):
     repository.replace("params.yaml", "size: 0.1 ", "size: 0 ")
     repository.replace("params.yaml", *ONE_EPOCH)
-    assert stages_run(repository.dvc("repro")) == ["prepare", "train", "evaluate", "plot"]
+    assert stages_run(repository.dvc("repro")) == ["prepare", "train", "evaluate", "plot", "page"]
     assert metrics(repository, "train")["val_accuracy"] is None
     assert metrics(repository, "data")["validation"] == 0
     assert "val_accuracy" in repository.dvc("metrics", "diff", "HEAD")
@@ -94,7 +92,7 @@ def test_another_network_is_chosen_by_its_name(repository: Repository, network: 
 def test_a_network_nobody_thought_of_needs_no_code(repository: Repository):
     repository.replace("params.yaml", "\nnetworks:\n", NEW_NETWORK)
     repository.replace("params.yaml", "network: convnet", "network: separable")
-    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot"]
+    assert stages_run(repository.dvc("repro")) == ["train", "evaluate", "plot", "page"]
     assert "SeparableConv2D" in (repository.path / "models/layers.csv").read_text()
 
 
