@@ -54,15 +54,31 @@ def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
         columns: its columns in order, each with its type; an empty cell is NaN.
 
     Raises:
-        Refusal: the file has other columns, other types, or ends within a line.
+        Refusal: the file is no such table, as `parse_table` says.
     """
-    content = path.read_bytes()
+    try:
+        return parse_table(path.read_bytes(), str(path), columns)
+    except Refusal as refusal:
+        raise Refusal(f"{refusal}; `dvc repro` makes it anew") from refusal
+
+
+def parse_table(content: bytes, source: str, columns: Mapping[str, type]) -> pd.DataFrame:
+    """Parse a table that `write_table` wrote.
+
+    Args:
+        content: of the CSV file.
+        source: where it comes from, for what is said of a mistake.
+        columns: its columns in order, each with its type; an empty cell is NaN.
+
+    Raises:
+        Refusal: the table has other columns, other types, or ends within a line.
+    """
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
     except ValueError as error:  # pandas' own errors are of this kind too
-        raise Refusal(f"{path} is no table that can be read: {' '.join(str(error).split())}") from error
+        raise Refusal(f"{source} is no table that can be read: {' '.join(str(error).split())}") from error
     if list(table.columns) != list(columns) or not content.endswith(b"\n"):
-        raise Refusal(f"{path} is no whole table of {', '.join(columns)}; `dvc repro` makes it anew")
+        raise Refusal(f"{source} is no whole table of {', '.join(columns)}")
     return table
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 
 from digits import network
+from digits.accuracy import wilson_interval
 from digits.arrays import read_split
 from digits.calibration import expected_calibration_error, reliability
 from digits.command import run
@@ -51,16 +51,15 @@ def score_classes(predictions: pd.DataFrame) -> pd.DataFrame:
 def score(probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, float]:
     """The numbers of metrics/test.json, from what `predict` takes and gives.
 
-    `accuracy_low` and `accuracy_high` bound the 95% Wilson interval: other test images of the same kind would give an
-    accuracy within such an interval 95 times in 100.
+    `accuracy_low` and `accuracy_high` bound the accuracy's 95% Wilson interval.
     """
     actual, predicted = predictions["actual"], predictions["predicted"]
     correct = (actual == predicted).to_numpy()
-    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(confidence_level=0.95, method="wilson")
+    low, high = wilson_interval(int(correct.sum()), len(correct))
     numbers = {
         "accuracy": correct.mean(),
-        "accuracy_low": interval.low,
-        "accuracy_high": interval.high,
+        "accuracy_low": low,
+        "accuracy_high": high,
         "loss": log_loss(actual, probabilities, labels=DIGITS),
         "macro_f1": f1_score(actual, predicted, labels=DIGITS, average="macro", zero_division=0),
         "calibration_error": expected_calibration_error(reliability(predictions["confidence"].to_numpy(), correct)),

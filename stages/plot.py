@@ -5,10 +5,8 @@ Gives plots/images/*.png, the same bytes for the same inputs: one style, one fon
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -21,7 +19,8 @@ from digits.arrays import read_images, read_split
 from digits.calibration import expected_calibration_error, reliability
 from digits.command import Refusal, run
 from digits.dataset import CLASSES, SIDE
-from digits.files import read_array, read_table, replacing
+from digits.drawing import draw_digits, mosaic, use_style, write_figure
+from digits.files import read_array, read_table
 from digits.parameters import read_parameters
 
 IMAGES = Path("plots/images")
@@ -32,53 +31,7 @@ LAYERS = Path("models/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 
 TRAINING, VALIDATION, QUIET = "#1f77b4", "#ff7f0e", "#666666"
-STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "figure.titlesize": 13,
-    "figure.constrained_layout.use": True,
-    "grid.color": "#dddddd",
-}
 MOST_KERNELS = 60
-
-
-def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Lay pictures out in rows on one canvas.
-
-    Args:
-        pictures: shape (n, height, width).
-        columns: pictures in a row.
-        margin: empty pixels around each.
-        below: further empty pixels under each.
-
-    Returns:
-        The canvas, NaN where it is empty, and the (x, y) of each picture's upper left corner.
-    """
-    count, height, width = pictures.shape
-    down, across = height + 2 * margin + below, width + 2 * margin
-    corners = [(index % columns * across + margin, index // columns * down + margin) for index in range(count)]
-    canvas = np.full((max(math.ceil(count / columns), 1) * down, columns * across), np.nan, np.float32)
-    for (x, y), picture in zip(corners, pictures, strict=True):
-        canvas[y : y + height, x : x + width] = picture
-    return canvas, corners
-
-
-def draw_digits(images: np.ndarray, captions: Sequence[str], columns: int, title: str) -> Figure:
-    """Draw images of shape (n, 28, 28) in [0, 1] in rows of `columns`, each with its caption below."""
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    canvas, corners = mosaic(images, columns, margin=3, below=2 + 6 * lines)
-    height, width = canvas.shape
-    figure, axis = plt.subplots(figsize=(10, 0.5 + 10 * height / width))
-    axis.set_axis_off()
-    axis.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
-    for (x, y), caption in zip(corners, captions, strict=True):
-        axis.text(x + SIDE / 2, y + SIDE + 2, caption, ha="center", va="top", fontsize=9, linespacing=1.3)
-    figure.suptitle(title)
-    return figure
 
 
 def draw_samples(images: np.ndarray, labels: np.ndarray) -> Figure:
@@ -203,17 +156,13 @@ def draw_calibration(predictions: pd.DataFrame) -> Figure:
 
 
 def save(figure: Figure, name: str, dpi: int) -> None:
-    """Write a figure to plots/images/ without the metadata that names program and version."""
-    with replacing(IMAGES / f"{name}.png") as partial:
-        figure.savefig(partial, dpi=dpi, metadata={"Software": None})
-    plt.close(figure)
+    """Write a figure to plots/images/."""
+    write_figure(IMAGES / f"{name}.png", figure, dpi)
 
 
 def main() -> None:
     plot = read_parameters().plot
-    matplotlib.use("agg")
-    matplotlib.rcdefaults()
-    plt.style.use(STYLE)
+    use_style()
 
     predictions = read_table(PREDICTIONS, {"actual": int, "predicted": int, "confidence": float})
     test_images = read_images("test")

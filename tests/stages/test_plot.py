@@ -23,14 +23,6 @@ def said(drawn: Figure | Axes) -> list[str]:
     return [text.get_text() for text in texts if id(text) not in ticks]
 
 
-def test_a_mosaic_holds_each_picture_at_its_corner():
-    canvas, corners = plot.mosaic(IMAGES[:5], columns=3, margin=2, below=4)
-    assert canvas.shape == (2 * 36, 3 * 32)
-    for image, (x, y) in zip(IMAGES, corners, strict=False):
-        np.testing.assert_array_equal(canvas[y : y + 28, x : x + 28], image)
-    assert np.isfinite(canvas).sum() == 5 * 28 * 28
-
-
 def test_samples_are_two_of_each_digit():
     labels = np.repeat(np.arange(10, dtype=np.uint8), 3)
     assert said(plot.draw_samples(IMAGES, labels)) == [*map(str, [*range(10), *range(10)]), "Training digits"]
