@@ -1,0 +1,220 @@
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from digits import compare
+from digits.command import Refusal
+from digits.files import write_json, write_table
+from tests.conftest import Repository, write_split
+
+# Eleven images. Of them, A alone is right on one (a 7) and B alone on nine (the first 3 and all eight 1s); the last is
+# misread by both, in two ways.
+ACTUAL = [7, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4]
+SAID_BY_A = [7, 5, 7, 7, 7, 7, 7, 7, 7, 7, 9]
+SAID_BY_B = [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 6]
+
+
+def write(predicted: Sequence[int], actual: Sequence[int] = ACTUAL, dataset: str = "mnist") -> None:
+    """Put what a network said where `evaluate` and `prepare` put it."""
+    table = pd.DataFrame({"actual": actual, "predicted": predicted, "confidence": 0.5})
+    write_table(compare.PREDICTIONS, table)
+    write_json(compare.DATA, {"dataset": dataset})
+
+
+@pytest.fixture
+def history(workspace: Path) -> Repository:
+    """A working directory with A in its only commit and B in its files."""
+    repository = Repository(workspace, workspace)
+    repository.run("git", "init", "--quiet", "--initial-branch=main")
+    Path(".dvc").mkdir()  # what `dvc init` makes, without its second and a half
+    Path(".dvc/config").touch()
+    Path(".dvc/.gitignore").write_text("/tmp\n")
+    write(SAID_BY_A)
+    repository.commit("A")
+    write(SAID_BY_B)
+    return repository
+
+
+def revision(predicted: Sequence[int], actual: Sequence[int] = ACTUAL, dataset: str = "mnist") -> compare.Revision:
+    """A revision that is in memory only."""
+    return compare.Revision("some", dataset, pd.DataFrame({"actual": actual, "predicted": predicted}))
+
+
+A, B = revision(SAID_BY_A), revision(SAID_BY_B)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    """What the command says with `--json`."""
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments, "--json"])
+    capsys.readouterr()
+    compare.main()
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p"),
+    [
+        (1, 9, 2 * (1 + 10) / 2**10),  # 0.021484375
+        (9, 1, 2 * (1 + 10) / 2**10),
+        (0, 5, 2 / 2**5),
+        (2, 8, 2 * (1 + 10 + 45) / 2**10),
+        (3, 3, 1),
+        (0, 0, 1),
+    ],
+)
+def test_p_is_that_of_as_many_coins(only_a: int, only_b: int, p: float):
+    assert compare.mcnemar(only_a, only_b) == pytest.approx(p, rel=1e-12)
+
+
+def test_the_verdict_names_the_better_one_only_below_the_level():
+    assert compare.verdict(1, 9) == "B is better: p = 0.0215"
+    assert compare.verdict(9, 1) == "A is better: p = 0.0215"
+    assert compare.verdict(0, 6) == "B is better: p = 0.0312"
+    assert compare.verdict(0, 5) == "no evidence of a difference: p = 0.0625"
+    assert compare.verdict(0, 0) == "no evidence of a difference: p = 1"
+
+
+def test_the_numbers_are_those_of_the_paired_images():
+    numbers = compare.compare(A, B, compare.pair(A, B))
+    assert (numbers["images"], numbers["only_a"], numbers["only_b"]) == (11, 1, 9)
+    assert numbers["p"] == 0.021484375
+    assert numbers["a"]["accuracy"] == pytest.approx(1 / 11, abs=1e-6)
+    assert numbers["b"]["accuracy"] == pytest.approx(9 / 11, abs=1e-6)
+    assert numbers["a"]["accuracy_low"] < 1 / 11 < numbers["a"]["accuracy_high"] < numbers["b"]["accuracy_low"]
+    assert [list(row.values()) for row in numbers["digits"]] == [
+        [1, 8, 0, 1, 0, 8],
+        [3, 1, 0, 1, 0, 1],
+        [4, 1, 0, 0, 0, 0],
+        [7, 1, 1, 0, 1, 0],
+    ]
+
+
+def test_a_person_reads_both_accuracies_the_verdict_and_a_row_a_digit():
+    lines = compare.report(compare.compare(A, B, compare.pair(A, B))).splitlines()
+    assert lines[0] == "A  some  accuracy 9.09%, 95% Wilson interval 1.62% to 37.74%"
+    assert lines[1].startswith("B  some  accuracy 81.82%")
+    assert "Of 11 test images of mnist, 1 only A has right and 9 only B." in lines
+    assert "B is better: p = 0.0215 (McNemar's exact test; p below 0.05 counts as evidence)" in lines
+    assert lines[-4].split() == ["1", "8", "0.00%", "100.00%", "0", "8"]
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (revision(SAID_BY_B, dataset="digits"), "some was measured on mnist and some on digits, expected one dataset"),
+        (revision([7], [7]), "predictions.csv has 11 rows at some and 1 at some, expected the same test images"),
+        (revision(SAID_BY_B, [*ACTUAL[:10], 5]), "test image 10 as 4 at some and 5 at some, expected the same truth"),
+    ],
+)
+def test_what_was_measured_on_other_images_is_refused(other: compare.Revision, sentence: str):
+    with pytest.raises(Refusal, match=sentence):
+        compare.pair(A, other)
+
+
+def test_head_is_compared_with_the_workspace_unless_told_otherwise(
+    history: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert told(monkeypatch, capsys)["verdict"] == "B is better: p = 0.0215"
+    history.commit("B")
+    assert told(monkeypatch, capsys)["verdict"] == "no evidence of a difference: p = 1"
+    assert told(monkeypatch, capsys, "HEAD~1")["only_b"] == 9
+    numbers = told(monkeypatch, capsys, "main", "HEAD~1")
+    assert (numbers["a"]["revision"], numbers["b"]["revision"], numbers["only_a"]) == ("main", "HEAD~1", 9)
+
+
+def test_whatever_git_calls_a_commit_is_read(history: Repository):
+    history.run("git", "tag", "--annotate", "--message", "A tag", "a-tag")
+    history.run("git", "branch", "feature/a")
+    for name in ("@", "a-tag", "feature/a", "refs/heads/main", history.run("git", "rev-parse", "--short", "@").strip()):
+        assert compare.read_revision(name).predictions["predicted"].tolist() == SAID_BY_A, name
+
+
+def test_an_experiment_under_two_commits_is_refused_away_from_both(history: Repository):
+    for _ in range(2):
+        baseline = history.run("git", "rev-parse", "HEAD").strip()
+        history.run("git", "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/twice", baseline)
+        history.run("git", "commit", "--quiet", "--allow-empty", "--message", "On")
+    with pytest.raises(Refusal, match="'twice' names no commit or several"):
+        compare.read_revision("twice")
+    history.run("git", "reset", "--quiet", "HEAD~1")
+    assert compare.read_revision("twice").predictions["predicted"].tolist() == SAID_BY_A
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", "-h", "--output=stolen", "HEAD:plots", "HEAD~9", "\udcff", "x" * 5000])
+def test_what_is_no_revision_is_refused(history: Repository, name: str):
+    with pytest.raises(Refusal, match="names no commit or several, expected a Git revision"):
+        compare.read_revision(name)
+    assert not Path("stolen").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        (compare.PREDICTIONS, None, "HEAD has no plots/predictions.csv"),
+        (compare.DATA, None, "HEAD has no metrics/data.json"),
+        (compare.PREDICTIONS, "", "plots/predictions.csv at HEAD is no table that can be read"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n7,x,1.0\n", "at HEAD is no table that can be read"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n7,7,1.0", "is no whole table of actual, predicted, conf"),
+        (compare.PREDICTIONS, "digit,f1\n7,1\n", "at HEAD is no whole table of actual, predicted, confidence$"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n", "has no rows, expected one for each test image"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n7,77,1.0\n", "has digits from 7 to 77, expected 0 to 9"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n-1,7,1.0\n", "has digits from -1 to 7, expected 0 to 9"),
+        (compare.DATA, "{", "metrics/data.json at HEAD is no JSON that names a dataset"),
+        (compare.DATA, "[]", "metrics/data.json at HEAD is no JSON that names a dataset"),
+        (compare.DATA, "{}", "metrics/data.json at HEAD is no JSON that names a dataset"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_refused(history: Repository, file: Path, content: str | None, sentence: str):
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    history.commit("Damage")
+    with pytest.raises(Refusal, match=sentence):
+        compare.read_revision("HEAD")
+
+
+def test_the_picture_shows_first_what_one_has_right_and_at_most_fifty():
+    images = np.zeros((70, 28, 28), np.float32)
+    only_b, neither = revision([5] * 70, [3] * 70), revision([8] * 35 + [3] * 30 + [5] * 5, [3] * 70)
+    figure = compare.draw(images, compare.pair(only_b, neither), "Differ")
+    texts = [text.get_text() for text in figure.findobj(plt.Text) if text.get_text().startswith(("is", "Differ"))]
+    plt.close(figure)
+    assert texts[-1] == "Differ: 50 of 65 images"
+    assert texts[:-1] == ["is 3\nA: 5\nB: 3"] * 30 + ["is 3\nA: 5\nB: 8"] * 20
+
+
+def test_the_picture_is_drawn_from_the_test_images_that_were_measured(
+    history: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write_split("test", np.zeros((11, 28, 28), np.float32), np.array(ACTUAL, np.uint8))
+    told(monkeypatch, capsys, "--show", "differ.png")
+    assert Path("differ.png").read_bytes().startswith(b"\x89PNG")
+    write_split("test", np.zeros((11, 28, 28), np.float32), np.array(SAID_BY_A, np.uint8))
+    with pytest.raises(Refusal, match="data/prepared has other test images than HEAD"):
+        told(monkeypatch, capsys, "--show", "other.png")
+    with pytest.raises(Refusal, match="--show is differ.jpg, expected a name that ends in .png"):
+        told(monkeypatch, capsys, "--show", "differ.jpg")
+    assert not Path("other.png").exists()
+
+
+def test_an_experiment_of_dvc_is_known_by_its_name(repository: Repository):
+    repository.dvc("exp", "run", "--name", "one-epoch", "-S", "networks.convnet.epochs=1")
+    repository.run("git", "checkout", "--force", "--quiet", "HEAD")
+    numbers = json.loads(repository.run("python", "-m", "digits.compare", "one-epoch", "--json"))
+    assert numbers["verdict"].startswith("B is better")
+    table = repository.run("dvc", "exp", "show", "--json")
+    assert f'"accuracy": {numbers["a"]["accuracy"]}' in table
+    repository.run("python", "-m", "digits.compare", "one-epoch", "HEAD", "--show", "differ.png")
+    assert (repository.path / "differ.png").is_file()
+    refused = repository.run("python", "-m", "digits.compare", "two-epochs", fails=True)
+    assert refused.startswith("error: 'two-epochs' names no commit")
+    assert refused.count("\n") == 1
+    loaded = "import sys, digits.compare; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    repository.run("python", "-c", loaded)
