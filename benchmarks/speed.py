@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from scipy.stats import ttest_ind
 
 from benchmarks.processes import ROOT, Process, make_workspace, run_module
+from digits.drawing import use_style, write_figure
 from digits.parameters import Network, read_parameters
 
 RESULTS = ROOT / "benchmarks/results"
@@ -110,9 +110,9 @@ def summarize(runs: pd.DataFrame, rate: float, networks: dict[str, Network]) -> 
 
 def draw(runs: pd.DataFrame) -> None:
     """Draw the medians of the whole processes' seconds, a pair of bars a network."""
-    matplotlib.use("agg")
+    use_style()
     medians = runs.pivot_table(index="network", columns="by", values="process", aggfunc="median", sort=False)
-    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.6 * len(medians)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.6 * len(medians)))
     for offset, by, label, color in ((-0.2, OURS, "stages.train", "#1f77b4"), (0.2, PLAIN, "Keras's fit", "#bbbbbb")):
         if by in medians:
             bars = axis.barh(np.arange(len(medians)) + offset, medians[by].fillna(0), 0.38, label=label, color=color)
@@ -120,9 +120,8 @@ def draw(runs: pd.DataFrame) -> None:
     axis.set(yticks=range(len(medians)), yticklabels=medians.index, xlabel="seconds, the whole process")
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="lower right")
-    figure.savefig(RESULTS / "speed.png", dpi=120)
+    write_figure(RESULTS / "speed.png", figure, dpi=120)
 
 
 def main() -> None:
