@@ -1,0 +1,328 @@
+"""Recognize your own handwritten digits with the trained network.
+
+Takes models/model.keras and pictures of one digit each, dark on light or light on dark, photographed, scanned or drawn.
+Each is brought into the form of MNIST's images, as MNIST's own page (LeCun, Cortes, Burges) tells it: a white digit on
+black, scaled to fit 20 x 20 pixels, its center of mass in the middle of 28 x 28.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+
+from digits.command import Refusal, run
+from digits.dataset import CLASSES, SIDE
+from digits.parameters import read_parameters
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
+MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; decoded, some 250 MB
+WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
+DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
+THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
+LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
+LEAST_SLOPE = 14  # of a stroke's edge: strokes' heights in a picture's side; a test digit has 24 and more, a shade 12
+LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
+IN_DOUBT = 0.9  # below this confidence the runner-up is named too
+MOST_DRAWN = 60
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decode an image file, turned the way its camera was held, no larger than it takes to find the digit.
+
+    Raises:
+        Refusal: it is no image, has too many pixels or several frames, or ends too early.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of many pixels, and of metadata that nobody asked for
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise Refusal(f"is {width:,} x {height:,} pixels, expected {MOST_PIXELS:,} at most")
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1 and image.format != "MPO":  # a JPEG to which the camera added a preview
+                raise Refusal(f"has {frames} frames, expected a single picture")
+            image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG alone: decodes a fraction of the pixels
+            return ImageOps.exif_transpose(image)
+    except Refusal:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Refusal(f"has too many pixels, expected {MOST_PIXELS:,} at most") from error
+    except UnidentifiedImageError as error:
+        raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image") from error
+    except (
+        Exception
+    ) as error:  # a broken file surfaces as whatever its decoder meets: OSError, SyntaxError, struct.error
+        raise Refusal(f"is broken or ends too early: {' '.join(str(error).split())}") from error
+
+
+def to_grey(image: Image.Image) -> np.ndarray:
+    """The brightness of an image's pixels, float32 of (height, width) in [0, 1], its longer side WORKING_SIDE at most.
+
+    Where most of the image is transparent, or all that is not has one tone, what is there to be seen is the drawing
+    itself, whatever its colors: white on black. A few transparent pixels around a page take the page's own tone.
+    """
+    if image.has_transparency_data:
+        tone, alpha = (_shrunk(band) / 255 for band in image.convert("RGBA").convert("LA").split())
+        if alpha.min() < 0.5:
+            visible = tone[alpha > 0.5]
+            if alpha.mean() < 0.5 or visible.std() < 0.1:
+                return alpha
+            return tone * alpha + np.median(visible) * (1 - alpha)
+        return tone
+    if image.mode in {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}:
+        return _shrunk(image.convert("RGB").convert("L")) / 255
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
+    whites = (1, *(2**bits - 1 for bits in (8, 10, 12, 14, 16)))  # cameras' 12 bits come in 16
+    white = next((white for white in whites if values.max() <= white), values.max())
+    return _shrunk(Image.fromarray(values / white))
+
+
+def _shrunk(image: Image.Image) -> np.ndarray:
+    scale = WORKING_SIDE / max(image.size)
+    if scale < 1:
+        width, height = (max(round(side * scale), 1) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(image, np.float32)
+
+
+def paper(grey: np.ndarray) -> np.ndarray:
+    """The brightness of the page behind the digit: the quadratic surface with the least absolute distance to `grey`.
+
+    Unlike least squares, it passes by what covers less than half of the page. Shape and range as `grey`.
+    """
+    y, x = (np.linspace(-1, 1, side)[:, None] for side in grey.shape)
+    y, x = np.broadcast_arrays(y, x.T)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    step = max(max(grey.shape) // 64, 1)
+    some, seen = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
+    weights = np.ones_like(seen)
+    for _ in range(30):  # iteratively reweighted least squares
+        surface = np.linalg.lstsq(some * weights[:, None], seen * weights, rcond=None)[0]
+        weights = 1 / np.sqrt(np.maximum(np.abs(some @ surface - seen), 1e-3))
+    return terms @ surface
+
+
+def find_ink(grey: np.ndarray) -> np.ndarray:
+    """Where the digit is, from 0 for the page to 1 for a full stroke, without what is noise, shade or dust.
+
+    Args:
+        grey: a picture's brightness in [0, 1], shape (height, width), the digit darker or lighter than the page.
+
+    Returns:
+        An array of that shape.
+
+    Raises:
+        Refusal: nothing stands out from the page.
+    """
+    longer = max(grey.shape)
+    smooth = ndimage.gaussian_filter(grey, longer / 500)
+    stands_out = smooth - paper(smooth)
+    stands_out *= np.sign(np.sum(stands_out**3)) or 1  # strokes are further from the page than the page from itself
+    stands_out = ndimage.white_tophat(stands_out, max(longer // 3, 9))
+    stands_out -= np.median(stands_out)
+    darkest = np.sort(stands_out, axis=None)[-max(8, stands_out.size // 2000) :][0]
+    grain = stands_out - ndimage.gaussian_filter(stands_out, max(longer / 50, 2))
+    noise = 1.4826 * np.median(np.abs(grain[stands_out <= darkest / 2]))  # its standard deviation, were it normal
+    if darkest < max(LEAST_CONTRAST, 4 * noise):
+        raise Refusal("shows no digit: nothing stands out from its background")
+    core = stands_out > darkest / 2
+    stroke = np.median(stands_out[core])
+    slope = ndimage.gaussian_gradient_magnitude(stands_out, max(longer / 120, 0.5)) * longer / stroke
+    if np.median(slope[core & ~ndimage.binary_erosion(core)]) < min(LEAST_SLOPE, longer / 8):
+        raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
+    ink = np.clip(stands_out / stroke, 0, 1)
+
+    parts, _ = ndimage.label(ink > 0.3, np.ones((3, 3)))
+    areas = np.bincount(parts.ravel())
+    areas[0] = 0
+    clear = areas.copy()
+    clear[np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))] = 0
+    if clear.max() > areas.max() / 10:  # what touches the rim is the table or a shadow, unless the digit itself does
+        areas = clear
+    kept = np.isin(parts, np.flatnonzero(areas >= max(areas.max() / 25, 1)))
+    down, across = _bounds(kept)
+    if max(down.stop - down.start, across.stop - across.start) < max(LEAST_SIDE * longer, 6):
+        raise Refusal("shows no digit, only specks")
+    near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
+    return np.where(near & (ink > 0.15), ink, 0)
+
+
+def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
+    return ndimage.find_objects(mask.astype(np.uint8))[0]
+
+
+def thicken(ink: np.ndarray) -> np.ndarray:
+    """Draw strokes anew that would be thinner than THINNEST once scaled: a fine pen on a large sheet."""
+    mask = np.pad(ink, max(ink.shape) // DIGIT_SIDE) > 0.5
+    scale = DIGIT_SIDE / max(side.stop - side.start for side in _bounds(mask))
+    thickness = 4 * ndimage.distance_transform_edt(mask)[mask].mean()  # in a bar, the mean distance to its edge is 1/4
+    missing = (THINNEST / scale - thickness) / 2
+    if missing <= 0:
+        return ink
+    padded = np.pad(ink, max(ink.shape) // DIGIT_SIDE)
+    return np.maximum(padded, np.clip(missing + 0.5 - ndimage.distance_transform_edt(~mask), 0, 1))
+
+
+def frame(ink: np.ndarray) -> np.ndarray:
+    """Scale and center as MNIST does: float32 (28, 28) in [0, 1] from an array as `find_ink` gives it."""
+    digit = Image.fromarray(ink[_bounds(ink > 0.15)].astype(np.float32))
+    scale = DIGIT_SIDE / max(digit.size)
+    width, height = (max(round(side * scale), 1) for side in digit.size)
+    small = np.asarray(digit.resize((width, height), Image.Resampling.BILINEAR))
+    small = small / small.max()
+    middle = ndimage.center_of_mass(small)
+    corner = [int(np.clip(round(SIDE / 2 - at), 0, SIDE - side)) for at, side in zip(middle, small.shape, strict=True)]
+    framed = np.zeros((SIDE, SIDE), np.float32)
+    framed[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = small
+    return framed
+
+
+def prepare(content: bytes) -> np.ndarray:
+    """An image file's digit in MNIST's form: float32 (28, 28) in [0, 1], white on black.
+
+    Raises:
+        Refusal: it is no image that can be read, or shows no digit.
+    """
+    return frame(thicken(find_ink(to_grey(decode(content)))))
+
+
+def contents(names: list[str]) -> Iterator[tuple[str, bytes | Refusal]]:
+    """Each image's name and file, or why there is none: the files named, a folder's images in order, - as it comes."""
+    for name in names:
+        path = Path(name)
+        try:
+            if name == "-":
+                yield name, sys.stdin.buffer.read()
+            elif path.is_dir():
+                files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+                if not files:
+                    yield name, Refusal(f"holds no image, expected files that end in {', '.join(sorted(SUFFIXES))}")
+                yield from contents([str(file) for file in files])
+            else:
+                yield name, path.read_bytes()
+        except FileNotFoundError:
+            yield name, Refusal("is missing")
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            yield name, Refusal(f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def sentence(probabilities: np.ndarray) -> str:
+    """What the network says of an image, as `7 (98.2%)`, or as `7 (61.0%), or 1 (35.2%)` where it is in doubt."""
+    runner_up, digit = np.argsort(probabilities, kind="stable")[-2:]
+    said = f"{digit} ({probabilities[digit]:.1%})"
+    return said if probabilities[digit] >= IN_DOUBT else f"{said}, or {runner_up} ({probabilities[runner_up]:.1%})"
+
+
+def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, path: Path) -> None:
+    """Draw what the network saw, images of (n, 28, 28), beside its probabilities of (n, 10), two images in a row."""
+    import matplotlib
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    from digits.files import replacing
+
+    matplotlib.use("agg")
+    matplotlib.rcdefaults()
+    plt.style.use({"font.family": "DejaVu Sans", "font.size": 10, "figure.constrained_layout.use": True})
+    across = min(len(names), 2)
+    down = -(-len(names) // across)
+    figure, axes = plt.subplots(
+        down, 2 * across, figsize=(5 * across, 2.2 * down), squeeze=False, width_ratios=[2, 3] * across
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    pairs = axes.reshape(-1, 2)
+    for (seen, bars), name, image, chances in zip(pairs, names, images, probabilities, strict=False):
+        seen.imshow(image, cmap="gray", vmin=0, vmax=1)
+        caption = name if len(name) <= 24 else f"\u2026{name[-23:]}"
+        seen.set_title(caption, fontsize=9, parse_math=False)
+        bars.set_axis_on()
+        bars.bar(range(CLASSES), chances, color=["#1f77b4" if p == chances.max() else "#9fb3c8" for p in chances])
+        bars.set_title(sentence(chances), fontsize=10)
+        bars.set(xticks=range(CLASSES), yticks=[0, 0.5, 1], ylim=(0, 1))
+        bars.yaxis.set_major_formatter(PercentFormatter(1))
+        bars.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+def read_arguments() -> argparse.Namespace:
+    """What was typed, checked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m digits.predict",
+        description="Recognize handwritten digits with the trained network: one digit an image, anywhere on it.",
+        epilog="Exits with 1 if an image could not be answered; the others are answered all the same.",
+    )
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a PNG, JPEG, GIF, WebP, BMP or TIFF, a folder of them, or - for stdin",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON array: path, digit, confidence, probabilities"
+    )
+    parser.add_argument(
+        "--show", type=Path, metavar="FILE.png",
+        help=f"draw what the network saw beside its probabilities, of the first {MOST_DRAWN} images",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    if arguments.show and arguments.show.suffix.lower() != ".png":
+        parser.error(f"--show is {arguments.show}, expected a name that ends in .png")
+    return arguments
+
+
+def main() -> None:
+    """Answer for each image in the order given."""
+    arguments = read_arguments()
+    parameters = read_parameters()
+    found: list[tuple[str, np.ndarray | Refusal]] = []
+    for path, content in contents(arguments.images):
+        name = os.fsencode(path).decode(errors="replace")  # a name that is no Unicode can be printed too
+        try:
+            found.append((name, content if isinstance(content, Refusal) else prepare(content)))
+        except Refusal as refusal:
+            found.append((name, refusal))
+
+    names = [name for name, image in found if isinstance(image, np.ndarray)]
+    images = np.array([image for _, image in found if isinstance(image, np.ndarray)])
+    answers: Iterator[np.ndarray] = iter(())
+    if names:
+        from digits import network  # takes seconds
+
+        network.compute_reproducibly(parameters.seed, parameters.threads)
+        probabilities = network.probabilities(network.load(), images)
+        answers = iter(probabilities)
+        if arguments.show:
+            draw(names[:MOST_DRAWN], images, probabilities, arguments.show)
+
+    entries: list[dict[str, object]] = []
+    for name, image in found:
+        if isinstance(image, Refusal):
+            entries.append({"path": name, "error": str(image)})
+            print(f"error: {name}: {image}", file=sys.stderr)
+            continue
+        chances = next(answers)
+        digit = int(chances.argmax())
+        rounded = chances.round(6).tolist()
+        entries.append({"path": name, "digit": digit, "confidence": rounded[digit], "probabilities": rounded})
+        if not arguments.json:
+            print(f"{name}: {sentence(chances)}")
+    if arguments.json:
+        print(json.dumps(entries, indent=2))
+    if len(names) < len(found):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

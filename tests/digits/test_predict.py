@@ -1,0 +1,359 @@
+"""From pictures to MNIST's form and to answers; `python -m tests.digits.test_predict` measures on 1,000 test digits."""
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from digits import network, predict
+from digits.command import Refusal, run
+from digits.tensorflow import keras
+from tests.conftest import ROOT
+
+PREPARED = ROOT / "data/prepared"
+
+
+def photograph(digit: np.ndarray, generator: np.random.Generator, largest: float = 40) -> bytes:
+    """Turn an image of (28, 28) back into a JPEG as a camera may have taken it.
+
+    It is 2 to `largest` times as large, off center, dark on grey paper in uneven light, with a sensor's noise.
+    """
+    side = round(28 * np.exp(generator.uniform(np.log(2), np.log(largest))))
+    ink = np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+    ink = np.pad(ink, np.round(generator.uniform(0, 0.8, (2, 2)) * side).astype(int))
+    y, x = np.meshgrid(*(np.linspace(-1, 1, length) for length in ink.shape), indexing="ij")
+    paper = generator.uniform(0.6, 0.85) + generator.uniform(-0.15, 0.15) * x + generator.uniform(-0.15, 0.15) * y
+    grey = paper * (1 - ink) + generator.uniform(0, 0.25) * ink
+    grey += generator.normal(0, generator.uniform(0, 0.03), grey.shape)
+    return encoded(to_image(grey), "JPEG", quality=int(generator.integers(20, 96)))
+
+
+def accuracy(images: np.ndarray, labels: np.ndarray, model: keras.Model, show: Callable[[np.ndarray], bytes]) -> float:
+    """The share of the digits that are recognized when shown so; a refused one is not."""
+    prepared = np.zeros((len(images), 28, 28), np.float32)
+    recognizable = np.zeros(len(images), bool)
+    for index, image in enumerate(images):
+        try:
+            prepared[index], recognizable[index] = predict.prepare(show(image)), True
+        except Refusal:
+            continue
+    found = network.probabilities(model, prepared).argmax(axis=1)
+    return float(np.mean((found == labels) & recognizable))
+
+
+def to_image(grey: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.round(grey.clip(0, 1) * 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def drawn(*lines: Iterable[tuple[int, int]], paper: int = 235, pen: int = 40, width: int = 18) -> Image.Image:
+    image = Image.new("L", (240, 300), paper)
+    for line in lines or [[(90, 70), (160, 70), (110, 230)]]:  # a seven
+        ImageDraw.Draw(image).line(list(line), fill=pen, width=width, joint="curve")
+    return image
+
+
+def seven() -> np.ndarray:
+    return predict.prepare(encoded(drawn()))
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The absolute difference as a share of the ink, 2 of digits that share no pixel; half a pixel aside is none."""
+
+    def settled(digit: np.ndarray) -> np.ndarray:
+        centered = ndimage.shift(digit, 14 - np.array(ndimage.center_of_mass(digit)), order=1)
+        return ndimage.gaussian_filter(centered, 0.7)
+
+    return float(np.abs(settled(one) - settled(other)).sum() / one.sum())
+
+
+# From a picture to MNIST's form.
+
+
+@pytest.mark.parametrize("at", [(60, 60), (120, 100), (190, 40)])
+def test_a_stroke_ends_20_pixels_tall_with_its_center_of_mass_in_the_middle(at: tuple[int, int]):
+    x, y = at
+    one = predict.prepare(encoded(drawn([(x, y), (x, y + 180)])))
+    rows, columns = np.nonzero(one > 0.1)
+    assert np.ptp(rows) + 1 == 20
+    assert 2 <= np.ptp(columns) + 1 <= 4
+    assert one.max() == 1
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(ndimage.center_of_mass(one), 14, atol=1)
+
+
+def test_dark_on_light_and_light_on_dark_are_the_same():
+    assert difference(seven(), predict.prepare(encoded(drawn(paper=20, pen=215)))) < 0.01
+
+
+def test_a_fine_pen_draws_strokes_as_mnist_has_them():
+    fine = predict.prepare(encoded(drawn(width=3)))
+    assert 0.6 < fine.sum() / seven().sum() < 1.4
+
+
+def test_other_shades_specks_and_noise_change_little():
+    grey = np.asarray(drawn()) / 255
+    y, x = np.mgrid[-1:1:300j, -1:1:240j]
+    generator = np.random.default_rng(0)
+    specks = grey.copy()
+    specks.ravel()[generator.integers(0, grey.size, 40)] = 0
+    for name, changed in {
+        "slope": grey * (0.7 + 0.2 * x - 0.1 * y),
+        "vignette": grey * (1 - 0.2 * (x * x + y * y)),
+        "specks": specks,
+        "noise": grey + generator.normal(0, 0.05, grey.shape),
+        "table": np.pad(grey, ((0, 0), (30, 0)), constant_values=0.2),
+    }.items():
+        assert difference(seven(), predict.prepare(encoded(to_image(changed), "JPEG", quality=40))) < 0.15, name
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
+def test_every_format_and_mode_gives_the_same(form: str, mode: str):
+    if (form, mode) in {("JPEG", "P"), ("WEBP", "1")}:
+        pytest.skip("no such file")
+    image = drawn(paper=255, pen=0).convert(mode)
+    assert difference(seven(), predict.prepare(encoded(image, form))) < 0.15
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(np.asarray(drawn()).astype(np.uint16) * 257),
+        Image.fromarray(np.asarray(drawn()).astype(np.uint16) * 16),  # 12 bits, as cameras give them
+        drawn().convert("CMYK"),
+    ],
+    ids=["16 bit", "12 bit", "CMYK"],
+)
+def test_further_modes_give_the_same(image: Image.Image):
+    assert difference(seven(), predict.prepare(encoded(image, "TIFF"))) < 0.15
+
+
+@pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
+def test_a_transparent_background_takes_any_pen(pen: tuple[int, int, int]):
+    image = Image.new("RGBA", (240, 300), (*pen, 0))
+    image.putalpha(drawn(paper=0, pen=255))
+    assert difference(seven(), predict.prepare(encoded(image))) < 0.15
+
+
+def test_transparent_corners_of_a_page_are_page():
+    image = drawn().convert("LA")
+    image.paste((0, 0), (0, 0, 30, 30))
+    assert difference(seven(), predict.prepare(encoded(image))) < 0.15
+
+
+def test_a_photograph_is_turned_as_its_camera_was_held():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = drawn().transpose(Image.Transpose.ROTATE_90)
+    assert difference(seven(), predict.prepare(encoded(turned, "JPEG", quality=95, exif=exif))) < 0.15
+    assert difference(seven(), predict.prepare(encoded(turned, "JPEG", quality=95))) > 0.5
+
+
+def test_an_image_in_mnists_form_stays_as_it_is():
+    assert difference(seven(), predict.prepare(encoded(to_image(seven())))) < 0.3
+
+
+def test_a_large_photograph_is_as_good_as_a_small_one():
+    large = drawn().resize((2400, 3000), Image.Resampling.BICUBIC)
+    assert difference(seven(), predict.prepare(encoded(large, "JPEG"))) < 0.15
+
+
+# What is refused.
+
+
+def blank(kind: str) -> np.ndarray:
+    y, x = np.mgrid[-1:1:200j, -1:1:300j]
+    page = np.full_like(x, 0.7)
+    match kind:
+        case "noise":
+            page += np.random.default_rng(0).normal(0, 0.08, x.shape)
+        case "slope":
+            page += 0.2 * x - 0.1 * y
+        case "lamp":
+            page *= np.cos(0.6 * np.hypot(x - 0.3, y)) ** 2
+        case "dust":
+            page[20:23, 40:43] = 0
+    return page
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["even", "noise", "slope", "lamp", "dust"])
+def test_an_empty_page_shows_no_digit(kind: str, form: str):
+    with pytest.raises(Refusal, match="shows no digit"):
+        predict.prepare(encoded(to_image(blank(kind)), form))
+
+
+def test_a_fully_transparent_image_and_a_single_pixel_show_no_digit():
+    for image in (Image.new("RGBA", (50, 50)), Image.new("L", (1, 1)), Image.new("L", (300, 1), 255)):
+        with pytest.raises(Refusal, match="shows no digit"):
+            predict.prepare(encoded(image))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_half_a_file_is_refused(form: str):
+    whole = encoded(drawn(), form)
+    for share in (0.5, 0.9):
+        with pytest.raises(Refusal, match="is broken or ends too early|is no PNG, JPEG"):
+            predict.prepare(whole[: int(len(whole) * share)])
+
+
+def test_what_is_no_image_is_refused():
+    for content in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
+        with pytest.raises(Refusal, match="is no PNG, JPEG, GIF, WebP, BMP or TIFF image"):
+            predict.prepare(content)
+
+
+def test_too_many_pixels_are_refused_undecoded(monkeypatch: pytest.MonkeyPatch):
+    content = encoded(Image.new("1", (10_000, 10_000)))
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(Refusal, match="is 10,000 x 10,000 pixels, expected 64,000,000 at most"):
+        predict.prepare(content)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_an_animation_is_refused(form: str):
+    content = encoded(drawn(), form, save_all=True, append_images=[drawn(width=5)])
+    with pytest.raises(Refusal, match="has 2 frames, expected a single picture"):
+        predict.prepare(content)
+
+
+# The command.
+
+
+@pytest.fixture
+def command(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """A workspace with parameters, a tiny network and a seven; run there, the command gives (exit code, out, error)."""
+    shutil.copy(ROOT / "params.yaml", workspace)
+    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    weights = np.zeros((784, 10), np.float32)
+    model.set_weights([weights, np.array([0, 2.3, 0, 0, 0, 0, 0, 3, 0, 0], np.float32)])
+    network.save(model)
+    drawn().save("seven.png")
+
+    def typed(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            run(predict.main)
+        except SystemExit as end:
+            code = end.code
+        return (code, *capsys.readouterr())
+
+    return typed
+
+
+def test_an_answer_in_doubt_names_the_runner_up(command):
+    assert command("seven.png") == (0, "seven.png: 7 (52.8%), or 1 (26.2%)\n", "")
+
+
+def test_a_sure_answer_names_no_other():
+    assert predict.sentence(np.eye(10)[7] * 0.9 + 0.01) == "7 (91.0%)"
+
+
+def test_a_missing_model_is_said_plainly(command):
+    Path("models/model.keras").unlink()
+    code, out, _ = command("seven.png")
+    assert (code, out) == ("error: models/model.keras is missing; `dvc repro` trains it", "")
+
+
+def test_each_image_that_fails_is_told_and_the_others_answered(command):
+    Path("text.png").write_text("hello")
+    code, out, error = command("missing.png", "text.png", "seven.png")
+    assert code == 1
+    assert out.startswith("seven.png: 7 (")
+    assert error.splitlines() == [
+        "error: missing.png: is missing",
+        "error: text.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image",
+    ]
+
+
+def test_json_is_for_programs(command):
+    code, out, _ = command("--json", "missing.png", "seven.png")
+    missing, answered = json.loads(out)
+    assert code == 1
+    assert missing == {"path": "missing.png", "error": "is missing"}
+    assert (answered["path"], answered["digit"]) == ("seven.png", 7)
+    assert answered["confidence"] == answered["probabilities"][7] == pytest.approx(0.528, abs=1e-3)
+    assert sum(answered["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_is_its_images_in_order(command):
+    Path("mine").mkdir()
+    for name in ("b.png", "a.JPG", "c.webp"):
+        drawn().save(Path("mine") / name)
+    Path("mine/notes.txt").write_text("hello")
+    assert [line.split(":")[0] for line in command("mine")[1].splitlines()] == [
+        "mine/a.JPG",
+        "mine/b.png",
+        "mine/c.webp",
+    ]
+    Path("empty").mkdir()
+    assert command("empty")[2].startswith("error: empty: holds no image, expected files that end in .bmp,")
+
+
+def test_a_dash_is_standard_input(command, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("seven.png").read_bytes())))
+    assert command("-")[1].startswith("-: 7 (")
+
+
+def test_show_draws_a_picture_whatever_the_names(command):
+    drawn().save("a$^{b$.png")
+    assert command("--show", "seen/by.png", "seven.png", "a$^{b$.png", "seven.png")[0] == 0
+    assert Image.open("seen/by.png").width == 1200
+
+
+def test_wrong_arguments_end_before_tensorflow_is_imported(command, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "digits.network", None)
+    assert command()[0] == 2
+    code, _, error = command("seven.png", "--show", "seen.jpg")
+    assert code == 2
+    assert "--show is seen.jpg, expected a name that ends in .png" in error
+    code, out, _ = command("--help")
+    assert code == 0
+    assert "IMAGE" in out
+
+
+# On real digits.
+
+
+@pytest.fixture(scope="module")
+def real() -> tuple[np.ndarray, np.ndarray, keras.Model]:
+    """100 of MNIST's test digits, their labels and the network that this repository has been trained to."""
+    needed = [PREPARED / "test_images.npy", PREPARED / "test_labels.npy", ROOT / network.PATH]
+    if not all(path.is_file() for path in needed) or '"mnist"' not in (ROOT / "metrics/data.json").read_text():
+        pytest.skip("needs a network trained on real MNIST: `dvc repro`")
+    images, labels, model = needed
+    return np.load(images, mmap_mode="r")[:100], np.load(labels)[:100], network.load(model)
+
+
+def test_photographs_of_real_digits_are_recognized_as_well_as_the_digits(real):
+    images, labels, model = real
+    generator = np.random.default_rng(0)
+    plain = np.mean(network.probabilities(model, np.array(images)).argmax(axis=1) == labels)
+    assert accuracy(images, labels, model, lambda digit: encoded(to_image(digit))) >= plain - 0.01
+    assert accuracy(images, labels, model, lambda digit: photograph(digit, generator, largest=12)) >= plain - 0.02
+
+
+if __name__ == "__main__":
+    first = slice(1000)
+    digits = np.load(PREPARED / "test_images.npy", mmap_mode="r")[first]
+    truth = np.load(PREPARED / "test_labels.npy")[first]
+    trained, chance = network.load(ROOT / network.PATH), np.random.default_rng(0)
+    print(f"plain        {np.mean(network.probabilities(trained, np.array(digits)).argmax(axis=1) == truth):.2%}")
+    print(f"as files     {accuracy(digits, truth, trained, lambda digit: encoded(to_image(digit))):.2%}")
+    print(f"photographed {accuracy(digits, truth, trained, lambda digit: photograph(digit, chance)):.2%}")
