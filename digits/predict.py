@@ -58,9 +58,7 @@ def decode(content: bytes) -> Image.Image:
         raise Refusal(f"has too many pixels, expected {MOST_PIXELS:,} at most") from error
     except UnidentifiedImageError as error:
         raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image") from error
-    except (
-        Exception
-    ) as error:  # a broken file surfaces as whatever its decoder meets: OSError, SyntaxError, struct.error
+    except Exception as error:  # whatever the decoder of a broken file meets: OSError, SyntaxError, struct.error
         raise Refusal(f"is broken or ends too early: {' '.join(str(error).split())}") from error
 
 
@@ -224,15 +222,12 @@ def sentence(probabilities: np.ndarray) -> str:
 
 def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, path: Path) -> None:
     """Draw what the network saw, images of (n, 28, 28), beside its probabilities of (n, 10), two images in a row."""
-    import matplotlib
     from matplotlib import pyplot as plt
     from matplotlib.ticker import PercentFormatter
 
-    from digits.files import replacing
+    from digits.drawing import use_style, write_figure
 
-    matplotlib.use("agg")
-    matplotlib.rcdefaults()
-    plt.style.use({"font.family": "DejaVu Sans", "font.size": 10, "figure.constrained_layout.use": True})
+    use_style()
     across = min(len(names), 2)
     down = -(-len(names) // across)
     figure, axes = plt.subplots(
@@ -250,10 +245,7 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, path: 
         bars.set_title(sentence(chances), fontsize=10)
         bars.set(xticks=range(CLASSES), yticks=[0, 0.5, 1], ylim=(0, 1))
         bars.yaxis.set_major_formatter(PercentFormatter(1))
-        bars.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    write_figure(path, figure, dpi=120)
 
 
 def read_arguments() -> argparse.Namespace:
