@@ -113,7 +113,7 @@ networks:
 
 BAD_PARAMETERS = [
     ("train", "network: convnet", "network: foo", "foo"),
-    ("train", "    - Flatten\n    - Dense:\n        units: 10\n", "    - Flaten\n", "Flatten"),
+    ("train", "  convnet:\n    layers:\n    - Reshape:", "  convnet:\n    layers:\n    - Reshap:", "Reshape"),
     ("train", "    batch_size: 128\n", "    batch_size: 60000\n", "networks.convnet.batch_size is 60,000"),
     ("prepare", "size: 0.1 ", "size: 99999 ", "prepare.validation.size is 99999"),
     ("prepare", "seed: 1 ", "seed: one ", "seed is 'one'"),
