@@ -185,7 +185,7 @@ def blank(kind: str) -> np.ndarray:
         case "lamp":
             page *= np.cos(0.6 * np.hypot(x - 0.3, y)) ** 2
         case "dust":
-            page[20:23, 40:43] = 0
+            page[20:28, 40:48] = 0
     return page
 
 
