@@ -24,12 +24,12 @@ from digits.parameters import read_parameters
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
-MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; decoded, some 250 MB
+MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
 WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
 DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
-LEAST_SLOPE = 14  # of a stroke's edge: strokes' heights in a picture's side; a test digit has 24 and more, a shade 12
+LEAST_SLOPE = 14  # of a stroke's edge, in strokes' heights a picture's side: below it lie shades and lamps, above it pens
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 IN_DOUBT = 0.9  # below this confidence the runner-up is named too
 MOST_DRAWN = 60
