@@ -75,7 +75,7 @@ def train_and_evaluate(module: str, network: str, seed: int, folder: Path, **par
         "memory": trained.memory,
         "training": float(training[1]),
         "epoch": float(np.median(epochs)) if epochs else None,
-        "accuracy": json.loads((workspace / "metrics/test.json").read_text())["accuracy"] * 100,
+        "accuracy": round(json.loads((workspace / "metrics/test.json").read_text())["accuracy"] * 100, 2),
     }
 
 
