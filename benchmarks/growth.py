@@ -6,6 +6,7 @@ The larger datasets are data/raw/ repeated with each image shifted and dimmed at
 folder (7 GB). `train` is one epoch of mlp. Writes benchmarks/results/growth.md, which Git ignores.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def main() -> None:
             workspace = make_workspace(Path(folder) / str(times), None, dataset="digits", network="mlp", epochs=1)
             enlarge(workspace / "data/raw", times)
             for run in range(RUNS):
+                shutil.rmtree(workspace / "data/prepared", ignore_errors=True)  # as DVC does before a stage
                 for stage in STAGES:
                     process = run_module(f"stages.{stage}", workspace)
                     rows.append({"times": times, "stage": stage, "s": process.seconds, "MiB": process.memory})

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 
-from digits.command import Refusal
 from digits.dataset import CLASSES, SIDE
-from digits.files import read_array
+from digits.files import read_array, release
 
 PREPARED = Path("data/prepared")
 
@@ -28,6 +29,7 @@ def read_images(split: str) -> np.ndarray:
     # One pass that holds no copy; a NaN fails both comparisons.
     if len(images) and not (images.min() >= 0 and images.max() <= 1):
         raise Refusal(f"{path} has pixels outside [0, 1]; `dvc repro` makes it anew")
+    release(images)
     return images
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from types import TracebackType
 
 
 class Refusal(Exception):
@@ -11,7 +12,7 @@ class Refusal(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and turn what people cause into one line and an exit code; a traceback means our bug.
 
-    Exits with 1 after a `Refusal` or a file that cannot be read or written, with 130 after Ctrl-C.
+    Exits with 1 after a `Refusal` or a file that cannot be read or written.
     """
     try:
         main()
@@ -21,6 +22,14 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error.filename} is missing; `dvc repro` makes what the pipeline can make")
     except OSError as error:
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
-    except KeyboardInterrupt:
+
+
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    sys.__excepthook__(kind, error, traceback)
+
+
+# Imported before the libraries, which take seconds: Ctrl-C ends in one line during their import too.
+sys.excepthook = _end

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digits.command import Refusal, run
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,7 +20,6 @@ from scipy.stats import binomtest
 
 from digits.accuracy import wilson_interval
 from digits.arrays import PREPARED, read_split
-from digits.command import Refusal, run
 from digits.dataset import CLASSES
 from digits.drawing import draw_digits, use_style, write_figure
 from digits.files import parse_table

@@ -9,9 +9,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from digits.command import Refusal
+
+import numpy as np
 
 CLASSES = 10
 SIDE = 28  # pixels, both ways

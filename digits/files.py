@@ -2,14 +2,15 @@
 
 import io
 import json
+import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 import pandas as pd
-
-from digits.command import Refusal
 
 
 @contextmanager
@@ -98,3 +99,10 @@ def read_array(path: Path) -> np.ndarray:
     if size != expected:
         raise Refusal(f"{path} has {size:,} bytes, its header asks for {expected:,}")
     return array
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory into which a mapped file was read; what is used again is read again."""
+    owner: object = array.base  # which NumPy's types take for an array
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)

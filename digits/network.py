@@ -13,12 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from digits.command import Refusal
+
 import numpy as np
 from scipy.special import softmax
 
-from digits.command import Refusal
 from digits.dataset import CLASSES, SIDE
-from digits.files import write_bytes
+from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
 from digits.tensorflow import keras, tf
 
@@ -135,8 +136,11 @@ def forward(model: keras.Sequential) -> Callable[[np.ndarray], np.ndarray]:
         return model(batch, training=False)
 
     def run(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), FORWARD_BATCH)
-        return np.concatenate([outputs(images[start : start + FORWARD_BATCH]).numpy() for start in starts])
+        parts = []
+        for start in range(0, len(images), FORWARD_BATCH):
+            parts.append(outputs(images[start : start + FORWARD_BATCH]).numpy())
+            release(images)
+        return np.concatenate(parts)
 
     return run
 

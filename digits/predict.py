@@ -14,11 +14,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from digits.command import Refusal, run
+
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from digits.command import Refusal, run
 from digits.dataset import CLASSES, SIDE
 from digits.parameters import read_parameters
 

@@ -6,6 +6,8 @@ Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) an
 
 from pathlib import Path
 
+from digits.command import run
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
@@ -14,7 +16,6 @@ from digits import network
 from digits.accuracy import wilson_interval
 from digits.arrays import read_split
 from digits.calibration import expected_calibration_error, reliability
-from digits.command import run
 from digits.dataset import CLASSES
 from digits.files import write_json, write_table
 from digits.parameters import read_parameters

@@ -18,13 +18,14 @@ from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
+from digits.command import Refusal, run
+
 import numpy as np
 import pooch
 from scipy.ndimage import zoom
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import train_test_split
 
-from digits.command import Refusal, run
 from digits.dataset import MNIST, SIDE, TEST, TRAIN, check_mnist, encode_idx
 from digits.files import write_bytes
 from digits.parameters import read_parameters

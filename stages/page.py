@@ -13,9 +13,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from digits.command import Refusal, run
+
 import vl_convert
 
-from digits.command import Refusal, run
 from digits.files import write_bytes
 from digits.parameters import read_parameters
 

@@ -7,6 +7,8 @@ Gives plots/images/*.png, the same bytes for the same inputs: one style, one fon
 import math
 from pathlib import Path
 
+from digits.command import Refusal, run
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -17,7 +19,6 @@ from sklearn.metrics import confusion_matrix
 
 from digits.arrays import read_images, read_split
 from digits.calibration import expected_calibration_error, reliability
-from digits.command import Refusal, run
 from digits.dataset import CLASSES, SIDE
 from digits.drawing import draw_digits, mosaic, use_style, write_figure
 from digits.files import read_array, read_table

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+from digits.command import Refusal, run
+
 import numpy as np
 import pandas as pd
 
 from digits import network as networks
 from digits.arrays import read_split
-from digits.command import Refusal, run
 from digits.files import replacing, write_json, write_table
 from digits.parameters import Network, read_parameters
 from digits.tensorflow import keras, tf, threefry

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+from digits.command import run
+
 import pandas as pd
 import pytest
 
-from digits.command import run
 from stages import evaluate, plot, prepare, train
 from tests.conftest import ONE_EPOCH, Repository
 

@@ -1,10 +1,11 @@
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 import pytest
 
 from digits.arrays import PREPARED, read_images, read_labels, read_split
-from digits.command import Refusal
 from tests.conftest import write_split
 
 IMAGES = np.linspace(0, 1, 2 * 28 * 28, dtype=np.float32).reshape(2, 28, 28)

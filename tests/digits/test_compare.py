@@ -3,13 +3,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
 from digits import compare
-from digits.command import Refusal
 from digits.files import write_json, write_table
 from tests.conftest import Repository, write_split
 

@@ -1,11 +1,12 @@
 import zipfile
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 import pytest
 
 from digits import network as networks
-from digits.command import Refusal
 from digits.parameters import KerasObject, Network, OneCycle
 from digits.tensorflow import keras
 

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from digits.command import Refusal, run
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digits import network, predict
-from digits.command import Refusal, run
 from digits.tensorflow import keras
 from tests.conftest import ROOT
 

@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+from digits.command import Refusal
+
 import numpy as np
 import pytest
 
 from digits import dataset
-from digits.command import Refusal
 from digits.dataset import TEST, TRAIN, Fingerprint, IdxFile
 from stages import fetch
 

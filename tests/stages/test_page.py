@@ -1,8 +1,9 @@
 from pathlib import Path
 
+from digits.command import Refusal
+
 import pytest
 
-from digits.command import Refusal
 from stages import page
 
 

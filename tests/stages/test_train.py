@@ -1,12 +1,13 @@
 import itertools
 from pathlib import Path
 
+from digits.command import Refusal
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from digits import network as networks
-from digits.command import Refusal
 from digits.parameters import Network
 from digits.tensorflow import keras, tf, threefry
 from stages import train
