@@ -31,10 +31,15 @@ lint: .venv/installed-dev ## check style and types
 	mypy
 
 .PHONY: bench
-bench: .venv/installed ## time the training against plain Keras, 45 minutes (QUICK=1: under 3)
+bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUICK=1: under 3)
 	dvc repro prepare
 	python -m benchmarks.speed $(if $(QUICK),--quick)
 	$(if $(QUICK),,python -m benchmarks.growth)
+
+.PHONY: torture
+torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it garbage, 10 minutes
+	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
+		tests/test_bad_bytes.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py
 
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn

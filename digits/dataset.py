@@ -76,14 +76,16 @@ class IdxFile:
         self.path = path
         with path.open("rb") as file:
             magic = file.read(4)
-            if len(magic) < 4 or magic[:3] != b"\0\0\x08" or magic[3] == 0:
-                raise Refusal(f"{path} starts with {magic.hex() or 'nothing'}, an IDX file of bytes with 000008..")
+            if magic[:3] != b"\0\0\x08" or magic[3:] not in {b"\1", b"\2", b"\3"}:
+                raise Refusal(f"{path} starts with {magic.hex() or 'nothing'}, an IDX file of bytes with 0000080[1-3]")
             dimensions = file.read(4 * magic[3])
         if len(dimensions) < 4 * magic[3]:
             raise Refusal(f"{path} ends within its header of {magic[3]} dimensions")
         self.shape = tuple(int(dimension) for dimension in np.frombuffer(dimensions, dtype=">u4"))
         self._start = 4 + len(dimensions)
         self._row = int(np.prod(self.shape[1:], dtype=object))
+        if not self._row:
+            raise Refusal(f"{path} has the header {self.shape}, expected a 0 nowhere but in the first dimension")
         size, expected = path.stat().st_size, self._start + self.shape[0] * self._row
         if size != expected:
             raise Refusal(f"{path} has {size:,} bytes, its header {self.shape} asks for {expected:,}")

@@ -131,7 +131,7 @@ def forward(model: keras.Sequential) -> Callable[[np.ndarray], np.ndarray]:
         A function from float32 (n, 28, 28) in [0, 1] to float32 (n, 10): logits or probabilities, as the model ends.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)], autograph=False)
     def outputs(batch: tf.Tensor) -> tf.Tensor:
         return model(batch, training=False)
 

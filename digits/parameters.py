@@ -1,6 +1,7 @@
 """params.yaml, read once into typed objects that refuse what makes no sense."""
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ def _count_or_share(size: object) -> object:
             return size
         case float() if 0 <= size < 1:
             return size
-    raise ValueError(f"{size!r:.60} is neither a count from 0 up nor a share from 0.0 to below 1.0")
+    raise ValueError(f"{reprlib.repr(size)} is neither a count from 0 up nor a share from 0.0 to below 1.0")
 
 
 class Validation(Section):
@@ -66,14 +67,14 @@ def _named(entry: object) -> object:
             ((name, arguments),) = entry.items()
             return {"name": name, "arguments": {} if arguments is None else arguments}
     raise ValueError(
-        f"{entry!r:.60} stands where a Keras class by its name, or one name with its arguments, is expected"
+        f"{reprlib.repr(entry)} stands where a Keras class by its name, or one name with its arguments, is expected"
     )
 
 
 def _with_sane_learning_rate(optimizer: KerasObject) -> KerasObject:
     rate = optimizer.arguments.get("learning_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 10:
-        raise ValueError(f"learning_rate is {rate!r:.60}, expected a number above 0 and up to 10")
+        raise ValueError(f"learning_rate is {reprlib.repr(rate)}, expected a number above 0 and up to 10")
     return KerasObject(name=optimizer.name, arguments=optimizer.arguments | {"learning_rate": float(rate)})
 
 
@@ -153,10 +154,14 @@ def read_parameters(path: Path = PATH) -> Parameters:
         raise Refusal(f"{path} is missing; `git checkout {path}` brings it back")
     try:
         content = yaml.load(path.read_bytes(), Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (
+        Exception
+    ) as error:  # beside its own, PyYAML raises what it meets: !!bool x is a KeyError, !!int "" an IndexError
         raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise Refusal(f"{path} holds {'nothing' if content is None else repr(content)[:60]}, expected keys with values")
+        raise Refusal(
+            f"{path} holds {'nothing' if content is None else reprlib.repr(content)}, expected keys with values"
+        )
     try:
         return Parameters.model_validate(content)
     except ValidationError as error:
@@ -176,4 +181,4 @@ def _sentence(error: ValidationError) -> str:
         case "value_error":
             return f"{key}: {message}".removeprefix(": ")
         case _:
-            return f"{key} is {first['input']!r:.60}, {message.replace('Input should be', 'expected')}"
+            return f"{key} is {reprlib.repr(first['input'])}, {message.replace('Input should be', 'expected')}"

@@ -72,13 +72,14 @@ def compile_steps(
         hits = tf.argmax(outputs, axis=-1, output_type=tf.int32) == truth
         return value, tf.reduce_sum(tf.cast(hits, tf.int32))
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def steps(order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-        losses, hits = tf.constant(0.0), tf.constant(0)
-        for first in tf.range(start, stop, batch_size):
+        def take(first: tf.Tensor, losses: tf.Tensor, hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             value, recognized = step(tf.slice(order, [first], [batch_size]))
-            losses += value * batch_size
-            hits += recognized
+            return first + batch_size, losses + value * batch_size, hits + recognized
+
+        begin = (start, tf.constant(0.0), tf.constant(0))
+        _, losses, hits = tf.while_loop(lambda first, *_: first < stop, take, begin)
         return losses, hits
 
     return steps
@@ -193,8 +194,10 @@ def record(rows: Iterable[Row]) -> Row:
                 told = [f"{name} {value:.4g}" for name, value in last.items() if value is not None]
                 print(*told, f"{time.perf_counter() - began:.2f} s", sep="  ")
                 began = time.perf_counter()
-    except BaseException:
+    except BaseException as error:
         HISTORY.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise Refusal(f"{HISTORY} cannot be written: {error.strerror}") from error
         raise
     return last
 

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from digits.arrays import PREPARED
 
 ROOT = Path(__file__).parent.parent
-ONE_EPOCH = ("    epochs: 5\n    batch_size: 128\n", "    epochs: 1\n    batch_size: 128\n")
+ONE_EPOCH = ("    epochs: 5\n    batch_size: 108\n", "    epochs: 1\n    batch_size: 108\n")
+
+# Of the tests that make up their inputs: `make test` uses the same few each time, `make torture` many others.
+settings.register_profile("default", max_examples=200, derandomize=True, deadline=None, database=None)
+settings.register_profile("torture", max_examples=10_000, deadline=None, database=None, print_blob=True)
 
 
 class Repository:

@@ -52,6 +52,19 @@ def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
     assert repository.run("git", "status", "--short") == ""
 
 
+@pytest.mark.parametrize("network", ["convnet", "mlp", "dropout-batchnorm-256-128-128"])
+def test_two_clones_give_the_same_bytes(repository: Repository, fresh: Repository, tmp_path: Path, network: str):
+    """Elsewhere, on one core, in another time zone and language, with another umask and hash seed."""
+    other = fresh.copy(tmp_path / "elsewhere" / "with a space")
+    other.environment |= {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    other.replace("params.yaml", "dataset: mnist", "dataset: digits")
+    for clone in (repository, other):
+        clone.replace("params.yaml", "network: convnet", f"network: {network}")
+    repository.dvc("repro")
+    assert len(stages_run(other.run("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro"))) == 6
+    assert (repository.path / "dvc.lock").read_bytes() == (other.path / "dvc.lock").read_bytes()
+
+
 def test_a_change_of_plot_reruns_plot_alone(repository: Repository):
     repository.replace("params.yaml", "dpi: 120", "dpi: 60")
     assert stages_run(repository.dvc("repro")) == ["plot"]
@@ -115,7 +128,12 @@ networks:
 BAD_PARAMETERS = [
     ("train", "network: convnet", "network: foo", "foo"),
     ("train", "  convnet:\n    layers:\n    - Reshape:", "  convnet:\n    layers:\n    - Reshap:", "Reshape"),
-    ("train", "    batch_size: 128\n", "    batch_size: 60000\n", "networks.convnet.batch_size is 60,000"),
+    (
+        "train",
+        "    epochs: 5\n    batch_size: 108\n",
+        "    epochs: 5\n    batch_size: 60000\n",
+        "networks.convnet.batch_size is 60,000",
+    ),
     ("prepare", "size: 0.1 ", "size: 99999 ", "prepare.validation.size is 99999"),
     ("prepare", "seed: 1 ", "seed: one ", "seed is 'one'"),
     ("plot", "dpi: 120", "dpi: 1", "plot.dpi is 1"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from digits.arrays import PREPARED, read_images, read_labels, read_split
+from digits.files import read_array, release
 from tests.conftest import write_split
 
 IMAGES = np.linspace(0, 1, 2 * 28 * 28, dtype=np.float32).reshape(2, 28, 28)
@@ -24,6 +25,22 @@ def test_an_empty_split_reads_back(workspace: Path):
     images, labels = read_split("validation")
     assert images.shape == (0, 28, 28)
     assert labels.shape == (0,)
+
+
+def resident(path: Path) -> int:
+    """How many kB of the mapped file are in this process's memory."""
+    mapping = Path("/proc/self/smaps").read_text().split(f"{path}\n")[1]
+    return int(mapping.split("Rss:")[1].split()[0])
+
+
+def test_released_memory_is_given_back_and_reads_as_before(workspace: Path):
+    write_split("test", IMAGES, LABELS)
+    images = read_array(PREPARED / "test_images.npy")
+    np.testing.assert_array_equal(images, IMAGES)
+    assert resident(workspace / PREPARED / "test_images.npy") > 0
+    release(images)
+    assert resident(workspace / PREPARED / "test_images.npy") == 0
+    np.testing.assert_array_equal(images, IMAGES)
 
 
 @pytest.mark.parametrize(

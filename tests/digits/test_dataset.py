@@ -34,7 +34,12 @@ def test_the_header_is_the_published_one():
         (b"\0\0\x08\x03\0\0", "ends within its header of 3 dimensions"),
         (encode_idx(IMAGES)[:-1], "has 45 bytes, its header (5, 3, 2) asks for 46"),
         (encode_idx(IMAGES) + b"\0", "has 47 bytes, its header (5, 3, 2) asks for 46"),
-        (b"\0\0\x08\x04" + b"\xff" * 16, "its header (4294967295, 4294967295, 4294967295, 4294967295) asks for"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "its header (4294967295, 4294967295, 4294967295) asks for"),
+        (b"\0\0\x08\xff" + bytes(4 * 255), "starts with 000008ff"),
+        (
+            b"\0\0\x08\x03" + b"\xff" * 4 + bytes(4) + b"\xff" * 4,
+            "has the header (4294967295, 0, 4294967295), expected a 0 nowhere but",
+        ),
     ],
 )
 def test_what_is_no_idx_file_is_refused_by_name(tmp_path: Path, content: bytes, said: str):

@@ -142,6 +142,27 @@ def test_the_seed_decides_the_weights(small_split: Split):
         assert (weight != different).any()
 
 
+def test_the_seed_decides_the_order_of_the_images(small_split: Split):
+    """From weights of zero, and nothing else by chance, one epoch depends on its order alone."""
+    from_zero = changed(LINEAR, layers=["Flatten", {"Dense": {"units": 10, "kernel_initializer": "zeros"}}])
+    losses = [trained(from_zero, small_split, small_split, seed=seed)[0][0]["loss"] for seed in (1, 1, 2)]
+    assert losses[0] == losses[1]
+    assert losses[0] != pytest.approx(losses[2], rel=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_seed_decides_what_dropout_drops(small_split: Split, jit_compile: bool):
+    """From the same weights, with all images in a batch, the first loss depends on Dropout alone."""
+    same_weights = {"class_name": "RandomNormal", "config": {"seed": 1}}
+    dense = {"Dense": {"units": 10, "kernel_initializer": same_weights}}
+    network = changed(
+        LINEAR, layers=["Flatten", {"Dropout": {"rate": 0.5}}, dense], batch_size=300, jit_compile=jit_compile
+    )
+    losses = [trained(network, small_split, small_split, seed=seed)[0][0]["loss"] for seed in (1, 1, 2)]
+    assert losses[0] == losses[1]
+    assert losses[0] != pytest.approx(losses[2], rel=1e-5)
+
+
 def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.CaptureFixture):
     keras.utils.set_random_seed(1)
     model = networks.build("x", RECIPE)

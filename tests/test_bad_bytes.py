@@ -1,0 +1,176 @@
+"""Damaged files: each is read rightly or refused in the project's own words, without a hang or a waste of memory.
+
+`make test` puts 200 inputs to each reader, `make torture` 10,000.
+"""
+
+import io
+import itertools
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from digits.command import Refusal
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits.arrays import PREPARED, read_images, read_labels
+from digits.dataset import IdxFile, encode_idx
+from digits.parameters import read_parameters
+from tests.conftest import ROOT
+
+HANG = 20  # seconds, where milliseconds are usual
+SPARE = 256 * 2**20  # bytes of address space that an input of a few kB may take
+
+
+class Hang(BaseException):
+    """No `except Exception` may take this for an answer."""
+
+
+@contextmanager
+def bounds() -> Iterator[None]:
+    """Let a block run out of time or of memory before the machine does."""
+
+    def stop(*_: object) -> None:
+        raise Hang
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, HANG)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes, header: int) -> bytes:
+    """A file with bytes replaced, inserted, taken out or cut off, half of the time in its first `header` bytes."""
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, min(header, len(content))) | st.integers(0, len(content)))
+        content[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=8))
+    if draw(st.booleans()) and draw(st.booleans()):
+        del content[draw(st.integers(0, len(content))) :]
+    return bytes(content)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory for all inputs of a test: hypothesis wants no new one for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("bad-bytes"))
+        PREPARED.mkdir(parents=True)
+        yield Path()
+
+
+IDX = [encode_idx(np.arange(12, dtype=np.uint8).reshape(shape)) for shape in [(12,), (3, 2, 2)]]
+
+
+@given(st.one_of([damaged(idx, header=16) for idx in IDX]))
+def test_damaged_idx_files(folder: Path, content: bytes):
+    (folder / "idx").write_bytes(content)
+    with bounds(), suppress(Refusal):
+        file = IdxFile(folder / "idx")
+        values = file.read()
+        start = 4 + 4 * content[3]
+        assert content[:3] == b"\0\0\x08"
+        assert file.shape == tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4))
+        assert values.shape == file.shape
+        assert values.tobytes() == content[start:]
+
+
+def as_npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def read_and_compare(read: Callable[[str], np.ndarray], name: str, content: bytes) -> np.ndarray:
+    """What `read` gives, which NumPy itself has to give too."""
+    (PREPARED / f"test_{name}.npy").write_bytes(content)
+    values = read("test")
+    np.testing.assert_array_equal(values, np.load(io.BytesIO(content), allow_pickle=False))
+    return values
+
+
+@given(damaged(as_npy(np.linspace(0, 1, 2 * 784, dtype=np.float32).reshape(2, 28, 28)), header=128))
+def test_damaged_images(folder: Path, content: bytes):
+    with bounds(), suppress(Refusal):
+        images = read_and_compare(read_images, "images", content)
+        assert images.dtype == np.float32
+        assert images.shape[1:] == (28, 28)
+        assert ((images >= 0) & (images <= 1)).all()
+
+
+@given(damaged(as_npy(np.arange(10, dtype=np.uint8)), header=128))
+def test_damaged_labels(folder: Path, content: bytes):
+    with bounds(), suppress(Refusal):
+        labels = read_and_compare(read_labels, "labels", content)
+        assert labels.dtype == np.uint8
+        assert labels.ndim == 1
+        assert (labels < 10).all()
+
+
+PARAMETERS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMETERS |= {"network": "mlp", "networks": {"mlp": PARAMETERS["networks"]["mlp"]}}  # small, as YAML is slow to read
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def other_parameters(draw: st.DrawFn) -> bytes:
+    """params.yaml with anything at all in the place of a value or of a whole section."""
+
+    def change(value: object) -> object:
+        inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+        if not inner or draw(st.integers(0, 4)) == 0:
+            return draw(ANYTHING)
+        key = draw(st.sampled_from(list(inner)))
+        inner = inner | {key: change(inner[key])}
+        return list(inner.values()) if isinstance(value, list) else inner
+
+    return yaml.safe_dump(change(PARAMETERS), sort_keys=False, allow_unicode=True).encode()
+
+
+@given(damaged(yaml.safe_dump(PARAMETERS, sort_keys=False).encode(), header=200) | other_parameters())
+def test_damaged_parameters(folder: Path, content: bytes):
+    (folder / "params.yaml").write_bytes(content)
+    with bounds(), suppress(Refusal):
+        parameters = read_parameters()
+        plain = yaml.safe_load(content)
+        assert (parameters.seed, parameters.threads) == (plain["seed"], plain["threads"])
+        assert parameters.networks.keys() == plain["networks"].keys()
+        assert parameters.networks[parameters.network].epochs == plain["networks"][plain["network"]]["epochs"]
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool x", '!!int ""', "!!float x", "!!timestamp x", "!!set 1", "1_", "0x", "9" * 5000, "[" * 5000]
+)
+def test_values_that_pyyaml_trips_over(folder: Path, value: str):
+    (folder / "params.yaml").write_text(f"seed: {value}\n")
+    with bounds(), pytest.raises(Refusal, match="params.yaml"):
+        read_parameters()
+
+
+@pytest.mark.parametrize("key", ["seed", "networks", "wings"])
+def test_aliases_that_would_fill_the_memory(folder: Path, key: str):
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    for name, inner in itertools.pairwise("abcdefghij"):
+        bomb += f"{inner}: &{inner} [{', '.join([f'*{name}'] * 9)}]\n"
+    plain = yaml.safe_dump({name: value for name, value in PARAMETERS.items() if name != key}, sort_keys=False)
+    (folder / "params.yaml").write_text(f"{plain}{key}: {{{bomb.replace(chr(10), ', ')}}}\n")
+    with bounds(), pytest.raises(Refusal, match=f"params.yaml: .*{key}"):
+        read_parameters()

@@ -1,0 +1,73 @@
+"""What goes wrong around a stage: Ctrl-C, a kill, a disk that takes no more. `make torture` does more of it."""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repository
+
+
+def start(repository: Repository, *command: str) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, for which Ctrl-C is what it is on a terminal."""
+    return subprocess.Popen(
+        command,
+        cwd=repository.path,
+        env=repository.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_until(holds: partial[bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert holds()
+
+
+def has_loaded(process: subprocess.Popen[str], library: str) -> bool:
+    return library in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def test_ctrl_c_ends_in_a_line_while_libraries_are_imported(finished: Repository):
+    process = start(finished, "python", "-m", "stages.evaluate")
+    wait_until(partial(has_loaded, process, "libtensorflow"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert (process.returncode, said) == (130, "interrupted\n")
+
+
+def test_after_a_kill_the_next_run_is_right(repository: Repository):
+    lock = (repository.path / "dvc.lock").read_text()
+    (repository.path / "plots/history.csv").unlink()
+    process = start(repository, "dvc", "repro", "--force", "--single-item", "train")
+    wait_until(partial((repository.path / "plots/history.csv").exists))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (repository.path / "models/model.keras").exists()
+    repository.dvc("repro")
+    assert (repository.path / "dvc.lock").read_text() == lock
+    assert repository.run("git", "status", "--short") == ""
+
+
+@pytest.mark.parametrize("stage", ["fetch", "prepare", "train", "evaluate", "plot", "page"])
+def test_a_file_that_cannot_be_written_is_named(repository: Repository, stage: str):
+    """A limit on the size of files stands for a disk that takes no more: it takes no rights to set."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (64, 64))
+    ended = subprocess.run(
+        ["python", "-m", f"stages.{stage}"],
+        cwd=repository.path, env=repository.environment, capture_output=True, text=True, check=False, preexec_fn=limit,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.endswith(" cannot be written: File too large\n")
+    assert not list(repository.path.rglob("*.partial*"))
