@@ -48,12 +48,15 @@ def test_a_killed_run(victim: Repository, undisturbed: dict[str, str], kill: int
     process = caught_running(victim, stage, moment, "dvc", "repro", "--force", "--single-item", stage)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    lock = victim.path / ".dvc/tmp/rwlock"
-    if lock.exists() and not lock.read_bytes():
-        # DVC writes its lock file in place. README.md tells of it.
-        assert "Unable to read RWLock-file '.dvc/tmp/rwlock'" in victim.dvc("repro", fails=True)
-        warnings.warn(f"kill {kill} hit DVC in the writing of its lock file, which had to be deleted", stacklevel=1)
-        lock.unlink()
+    # DVC writes two files of its own in place, which a kill may leave empty: README.md tells what to do.
+    for file, said, *mend in (
+        (".dvc/tmp/rwlock", "Unable to read RWLock-file", "rm", ".dvc/tmp/rwlock"),
+        ("dvc.lock", "'./dvc.lock' validation failed", "git", "checkout", "dvc.lock"),
+    ):
+        if (victim.path / file).exists() and not (victim.path / file).read_bytes():
+            assert said in victim.dvc("repro", fails=True)
+            victim.run(*mend)
+            warnings.warn(f"kill {kill} hit DVC as it wrote {file}: mended by `{' '.join(mend)}`", stacklevel=1)
     assert_recovers(victim, undisturbed)
 
 
@@ -64,7 +67,8 @@ def test_ctrl_c(victim: Repository, undisturbed: dict[str, str], interruption: i
     process = caught_running(victim, stage, moment, "python", "-m", f"stages.{stage}")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
-    assert (process.returncode, said) == (130, "interrupted\n"), f"{stage} after {moment:.2f} s"
+    # The latter where Python, done with the stage, is about to end.
+    assert (process.returncode, said) in [(130, "interrupted\n"), (-signal.SIGINT, "")], f"{stage} after {moment:.2f} s"
     assert not list(victim.path.rglob("*.partial*"))
     assert_recovers(victim, undisturbed)
 
