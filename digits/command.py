@@ -12,7 +12,7 @@ class Refusal(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and turn what people cause into one line and an exit code; a traceback means our bug.
 
-    Exits with 1 after a `Refusal` or a file that cannot be read or written.
+    Exits with 1 after a `Refusal` or a file that cannot be read or written; with 130 after Ctrl-C, wherever it comes.
     """
     try:
         main()

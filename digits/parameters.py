@@ -154,9 +154,7 @@ def read_parameters(path: Path = PATH) -> Parameters:
         raise Refusal(f"{path} is missing; `git checkout {path}` brings it back")
     try:
         content = yaml.load(path.read_bytes(), Loader=_Loader)
-    except (
-        Exception
-    ) as error:  # beside its own, PyYAML raises what it meets: !!bool x is a KeyError, !!int "" an IndexError
+    except Exception as error:  # PyYAML raises what it meets too: !!bool x is a KeyError, !!int "" an IndexError
         raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise Refusal(
