@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from digits.arrays import PREPARED
 
 ROOT = Path(__file__).parent.parent
-ONE_EPOCH = ("    epochs: 5\n    batch_size: 108\n", "    epochs: 1\n    batch_size: 108\n")
+ONE_EPOCH = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 1\n    batch_size: 108\n\n  convnet-one")
 
 # Of the tests that make up their inputs: `make test` uses the same few each time, `make torture` many others.
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None, database=None)
