@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.speed [--quick]
 
 A row a network: whole processes, imports included (medians), the training's arithmetic against the rate of a large
-matrix product measured in the same run, test accuracy (mean and standard deviation over the seeds) and peak memory.
+matrix product measured just before each, test accuracy (mean and standard deviation over the seeds) and peak memory.
 Writes benchmarks/results/speed.{md,png}, which Git ignores.
 """
 

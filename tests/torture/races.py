@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Repository
 from tests.torture.stages import STAGES, assert_recovers, forget, state
 
-DVC_IS_BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "lock")
+DVC_IS_BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 
 
 @pytest.mark.parametrize("delay", [0, 0.5, 4])
