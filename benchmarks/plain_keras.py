@@ -6,12 +6,11 @@ Takes and gives what `stages.train` does, as far as it is the model: data/prepar
 import math
 import time
 
-from digits.command import run
-
 import numpy as np
 
 from digits import network as networks
 from digits.arrays import read_split
+from digits.command import run
 from digits.parameters import read_parameters
 from digits.tensorflow import keras
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 
+from digits.command import Refusal
 from digits.dataset import CLASSES, SIDE
 from digits.files import read_array, release
 

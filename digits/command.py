@@ -1,27 +1,72 @@
-"""How a command ends: done, refused with one sentence for the person who typed it, or interrupted."""
+"""How a command begins and ends: undisturbed by the environment; done, refused with one sentence, or interrupted."""
 
+import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
+
+# What the numerical libraries read from the environment: it can change every result, and dvc.yaml does not name it.
+LIBRARIES = (
+    "BLIS_", "DNNL_", "GOMP_", "GOTO_", "KERAS_", "KMP_", "MKL_", "NPY_", "NUMEXPR_", "OMP_", "ONEDNN_", "OPENBLAS_",
+    "SCIPY_", "SKLEARN_", "TF_", "TFE_", "VECLIB_", "XLA_",
+)  # fmt: skip
+SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Refusal(Exception):
     """Something a person gave cannot be used; the message names it, its value and what was expected."""
 
+    exit_code = 1
+
+
+def begin() -> None:
+    """Prepare the process, before the libraries are imported, which takes seconds and reads the environment.
+
+    From here on, Ctrl-C ends it in one line, the libraries find no settings but those that are made here, and any
+    name can be printed.
+    """
+    sys.excepthook = _end
+    for name in [name for name in os.environ if name.startswith(LIBRARIES)]:
+        del os.environ[name]
+    os.environ |= SETTINGS
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and turn what people cause into one line and an exit code; a traceback means our bug.
 
-    Exits with 1 after a `Refusal` or a file that cannot be read or written; with 130 after Ctrl-C, wherever it comes.
+    Exits with 1, or as the `Refusal` has it, after a refusal or a file that cannot be read or written; with 130 after
+    Ctrl-C, wherever it comes.
     """
     try:
         main()
     except Refusal as refusal:
-        sys.exit(f"error: {refusal}")
+        _refuse(str(refusal), refusal.exit_code)
     except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing; `dvc repro` makes what the pipeline can make")
+        _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
     except OSError as error:
-        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str, exit_code: int = Refusal.exit_code) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def png_path(name: str) -> Path:
+    """The path that a command line names for a picture to draw.
+
+    Raises:
+        argparse.ArgumentTypeError: it does not end in .png.
+    """
+    path = Path(name)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{name}, expected a name that ends in .png")
+    return path
 
 
 def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -29,7 +74,3 @@ def _end(kind: type[BaseException], error: BaseException, traceback: TracebackTy
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.__excepthook__(kind, error, traceback)
-
-
-# Imported before the libraries, which take seconds: Ctrl-C ends in one line during their import too.
-sys.excepthook = _end

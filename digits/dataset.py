@@ -9,15 +9,20 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
+
+from digits.command import Refusal
 
 CLASSES = 10
 SIDE = 28  # pixels, both ways
 
+RAW = Path("data/raw")
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+Files = dict[str, bytes]
+"""The four IDX files, by their published names."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ def encode_idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 0x08, array.ndim]) + dimensions + array.astype(np.uint8, casting="equiv").tobytes()
 
 
+def as_files(
+    train_images: np.ndarray, train_labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
+) -> Files:
+    """The IDX files of uint8 arrays: images of shape (n, 28, 28), labels of shape (n,)."""
+    arrays = [train_images, train_labels, test_images, test_labels]
+    return {name: encode_idx(array) for name, array in zip([*TRAIN, *TEST], arrays, strict=True)}
+
+
 class IdxFile:
     """A uint8 IDX file that is read a part at a time, so that its size does not matter.
 
@@ -100,3 +113,26 @@ class IdxFile:
             self.path, dtype=np.uint8, count=(stop - start) * self._row, offset=self._start + start * self._row
         )
         return values.reshape(stop - start, *self.shape[1:])
+
+
+def read_raw(names: tuple[str, str]) -> tuple[IdxFile, np.ndarray]:
+    """Open a pair of images and labels in data/raw/ and check one against the other.
+
+    Args:
+        names: of the two files, TRAIN or TEST.
+
+    Returns:
+        The images, of shape (n, 28, 28), and their labels, uint8 of shape (n,).
+
+    Raises:
+        Refusal: a file is no IDX file, the images are not 28 x 28, a label is above 9, or the counts differ.
+    """
+    images, labels_file = IdxFile(RAW / names[0]), IdxFile(RAW / names[1])
+    if images.shape[1:] != (SIDE, SIDE) or not len(images):
+        raise Refusal(f"{images.path} holds the shape {images.shape}, expected images of {SIDE} x {SIDE}")
+    if labels_file.shape != (len(images),):
+        raise Refusal(f"{labels_file.path} holds the shape {labels_file.shape} for {len(images):,} images")
+    labels = labels_file.read()
+    if labels.max() >= CLASSES:
+        raise Refusal(f"{labels_file.path} has the label {labels.max()}, expected 0 to {CLASSES - 1}")
+    return images, labels

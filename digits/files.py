@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pandas as pd
+
+from digits.command import Refusal
 
 
 @contextmanager

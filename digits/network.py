@@ -13,11 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from digits.command import Refusal
-
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 
+from digits.command import Refusal
 from digits.dataset import CLASSES, SIDE
 from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
@@ -124,33 +124,53 @@ def ends_in_probabilities(model: keras.Sequential) -> bool:
     return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
 
 
-def forward(model: keras.Sequential) -> Callable[[np.ndarray], np.ndarray]:
-    """The model as a function from images to outputs.
+def logits(model: keras.Sequential, images: tf.Tensor, training: bool) -> tf.Tensor:
+    """What the model gives for images, as logits of shape (n, 10): for a final softmax, what goes into it.
 
-    Returns:
-        A function from float32 (n, 28, 28) in [0, 1] to float32 (n, 10): logits or probabilities, as the model ends.
+    A probability holds less than its logit: it is 0 or 1 long before the logit ends. To be called in a tf.function,
+    where a tensor knows how it is computed.
     """
-
-    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)], autograph=False)
-    def outputs(batch: tf.Tensor) -> tf.Tensor:
-        return model(batch, training=False)
-
-    def run(images: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(images), FORWARD_BATCH):
-            parts.append(outputs(images[start : start + FORWARD_BATCH]).numpy())
-            release(images)
-        return np.concatenate(parts)
-
-    return run
+    outputs = model(images, training=training)
+    return outputs.op.inputs[0] if outputs.op.type == "Softmax" else outputs
 
 
 def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """How probable the model finds each class: float64 (n, 10), rows that sum to 1, from images as in `forward`."""
-    outputs = forward(model)(images).astype(np.float64)
-    if ends_in_probabilities(model):
-        return outputs / outputs.sum(axis=1, keepdims=True)
-    return softmax(outputs, axis=1)
+    """How probable the model finds each class.
+
+    Args:
+        model: as `build` or `load` gives it.
+        images: float32 of shape (n, 28, 28) in [0, 1].
+
+    Returns:
+        float64 of shape (n, 10), rows that sum to 1.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)], autograph=False)
+    def forward(batch: tf.Tensor) -> tf.Tensor:
+        return logits(model, batch, training=False)
+
+    parts = []
+    for start in range(0, len(images), FORWARD_BATCH):
+        parts.append(forward(images[start : start + FORWARD_BATCH]).numpy())
+        release(images)
+    return softmax(np.concatenate(parts).astype(np.float64), axis=1)
+
+
+def layer_table(model: keras.Sequential) -> pd.DataFrame:
+    """The network's layers: their class, the shape that each gives for an image, and its number of parameters."""
+    return pd.DataFrame(
+        {
+            "layer": [type(layer).__name__ for layer in model.layers],
+            "output": [" x ".join(map(str, layer.output.shape[1:])) for layer in model.layers],
+            "parameters": [layer.count_params() for layer in model.layers],
+        }
+    )
+
+
+def first_kernel(model: keras.Sequential) -> np.ndarray:
+    """The first trainable weights with inputs and outputs, as Keras shapes them; of shape (0, 0) where none have."""
+    kernels = (weight.numpy() for weight in model.trainable_weights if len(weight.shape) > 1)
+    return next(kernels, np.empty((0, 0), np.float32))
 
 
 def save(model: keras.Model, path: Path = PATH) -> None:

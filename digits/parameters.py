@@ -1,14 +1,13 @@
 """params.yaml, read once into typed objects that refuse what makes no sense."""
 
-import re
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from digits.command import Refusal
-
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from digits.command import Refusal
+from digits.yaml import parse_yaml
 
 PATH = Path("params.yaml")
 
@@ -135,15 +134,6 @@ class Parameters(Section):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, reading 1e-3 as a number: DVC reads YAML 1.2, where it is one."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
 def read_parameters(path: Path = PATH) -> Parameters:
     """Read and check params.yaml.
 
@@ -152,10 +142,7 @@ def read_parameters(path: Path = PATH) -> Parameters:
     """
     if not path.is_file():
         raise Refusal(f"{path} is missing; `git checkout {path}` brings it back")
-    try:
-        content = yaml.load(path.read_bytes(), Loader=_Loader)
-    except Exception as error:  # PyYAML raises what it meets too: !!bool x is a KeyError, !!int "" an IndexError
-        raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    content = parse_yaml(path.read_bytes(), path)
     if not isinstance(content, dict):
         raise Refusal(
             f"{path} holds {'nothing' if content is None else reprlib.repr(content)}, expected keys with values"

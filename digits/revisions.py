@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from digits.command import Refusal
-
 import dvc.api
 from dvc.exceptions import DvcException, PathMissingError
 from dvc.scm import RevError
+
+from digits.command import Refusal
 
 WORKSPACE = "workspace"  # DVC's own name for the files as they are
 

@@ -6,8 +6,6 @@ Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) an
 
 from pathlib import Path
 
-from digits.command import run
-
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
@@ -19,6 +17,7 @@ from digits.calibration import expected_calibration_error, reliability
 from digits.dataset import CLASSES
 from digits.files import write_json, write_table
 from digits.parameters import read_parameters
+from stages import run
 
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("plots/predictions.csv")

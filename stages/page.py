@@ -13,12 +13,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from digits.command import Refusal, run
-
 import vl_convert
 
+from digits.command import Refusal
 from digits.files import write_bytes
 from digits.parameters import read_parameters
+from stages import run
 
 # Where this file is missing, as in a fresh clone, DVC takes its path for the template. With these two placeholders in
 # the name it is one: DVC's own page, which works with a network.

@@ -4,25 +4,23 @@ Takes what the stages before wrote: training and test images, plots/*.csv and th
 Gives plots/images/*.png, the same bytes for the same inputs: one style, one font, no metadata.
 """
 
-import math
 from pathlib import Path
-
-from digits.command import Refusal, run
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
 from digits.arrays import read_images, read_split
 from digits.calibration import expected_calibration_error, reliability
-from digits.dataset import CLASSES, SIDE
-from digits.drawing import draw_digits, mosaic, use_style, write_figure
+from digits.command import Refusal
+from digits.dataset import CLASSES
+from digits.drawing import QUIET, draw_architecture, draw_digits, draw_weights, use_style, write_figure
 from digits.files import read_array, read_table
 from digits.parameters import read_parameters
+from stages import run
 
 IMAGES = Path("plots/images")
 FIRST_KERNEL = Path("models/first_kernel.npy")
@@ -31,8 +29,7 @@ HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "lea
 LAYERS = Path("models/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 
-TRAINING, VALIDATION, QUIET = "#1f77b4", "#ff7f0e", "#666666"
-MOST_KERNELS = 60
+TRAINING, VALIDATION = "#1f77b4", "#ff7f0e"
 
 
 def draw_samples(images: np.ndarray, labels: np.ndarray) -> Figure:
@@ -40,66 +37,6 @@ def draw_samples(images: np.ndarray, labels: np.ndarray) -> Figure:
     firsts = [np.flatnonzero(labels == digit)[:2] for digit in range(CLASSES)]
     chosen = [first[row] for row in range(2) for first in firsts if row < len(first)]
     return draw_digits(images[chosen], [str(labels[index]) for index in chosen], CLASSES, "Training digits")
-
-
-def draw_architecture(layers: pd.DataFrame) -> Figure:
-    """Draw the layers from input to output, each with its output shape and number of parameters."""
-    rows = [("Input", f"{SIDE} x {SIDE}", ""), *(
-        (layer, output, f"{parameters:,}" if parameters else "")
-        for layer, output, parameters in layers[["layer", "output", "parameters"]].itertuples(index=False)
-    )]  # fmt: skip
-    figure, axis = plt.subplots(figsize=(7, 1.2 + 0.42 * len(rows)))
-    axis.set(xlim=(0, 7), ylim=(len(rows) + 0.2, -1.1))
-    axis.set_axis_off()
-    for x, align, heading in ((0.3, "left", "layer"), (4.1, "center", "output"), (6.7, "right", "parameters")):
-        axis.text(x, -0.35, heading, ha=align, va="center", color=QUIET)
-    for y, (layer, output, parameters) in enumerate(rows):
-        face = "#dbe9f6" if parameters else "#f3f3f3"
-        axis.add_patch(
-            FancyBboxPatch((0.1, y + 0.12), 6.8, 0.72, boxstyle="round,pad=0,rounding_size=0.12", fc=face, ec="#9fb3c8")
-        )
-        axis.text(0.3, y + 0.48, layer, va="center")
-        axis.text(4.1, y + 0.48, output.replace(" x ", " \u00d7 "), va="center", ha="center")
-        axis.text(6.7, y + 0.48, parameters, va="center", ha="right")
-    figure.suptitle(f"The network: {layers['parameters'].sum():,} parameters")
-    return figure
-
-
-def kernel_pictures(kernel: np.ndarray) -> np.ndarray:
-    """A layer's weights as pictures.
-
-    Args:
-        kernel: as Keras shapes it: (height, width, inputs, outputs) of a convolution, (inputs, outputs) of a dense
-            layer, or anything else with two dimensions or more.
-
-    Returns:
-        Shape (n, height, width): a picture an output, where the inputs are an image or have its 784 pixels (the mean
-        over channels, where there are several); otherwise a single one, the weights as a matrix.
-    """
-    match kernel.shape:
-        case (_, _, _, _):
-            return np.moveaxis(kernel.mean(axis=2), -1, 0)
-        case (inputs, _) if inputs == SIDE * SIDE:
-            return kernel.T.reshape(-1, SIDE, SIDE)
-        case _:
-            return kernel.reshape(1, -1, max(kernel.shape[-1], 1))
-
-
-def draw_weights(kernel: np.ndarray) -> Figure:
-    """Draw a layer's weights, as `kernel_pictures` takes them, in one scale symmetric around zero."""
-    pictures = kernel_pictures(kernel)
-    shown = pictures[:MOST_KERNELS]
-    columns = math.ceil(len(shown) / max(len(shown) // 10, 1 + (len(shown) > 10)))
-    canvas, _ = mosaic(shown, columns, margin=math.ceil(shown.shape[2] / 20), below=0)
-    height, width = canvas.shape
-    figure, axis = plt.subplots(figsize=(10, np.clip(0.5 + 9 * height / width, 3, 9)))
-    axis.set_axis_off()
-    limit = float(np.abs(shown).max(initial=1e-9))
-    drawn = axis.imshow(canvas, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="equal" if len(shown) > 1 else "auto")
-    figure.colorbar(drawn, ax=axis, shrink=0.8, label="weight")
-    some = f"{len(shown)} of {len(pictures)}" if len(shown) < len(pictures) else "a picture for each output"
-    figure.suptitle(f"Weights of the first trainable layer: {some}")
-    return figure
 
 
 def draw_curves(history: pd.DataFrame) -> Figure:

@@ -8,39 +8,18 @@ metrics/data.json. Images pass through a part at a time: memory does not grow wi
 import hashlib
 from pathlib import Path
 
-from digits.command import Refusal, run
-
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from digits.arrays import PREPARED
-from digits.dataset import CLASSES, MNIST, SIDE, TEST, TRAIN, IdxFile, check_mnist
+from digits.command import Refusal
+from digits.dataset import CLASSES, MNIST, RAW, SIDE, TEST, TRAIN, IdxFile, check_mnist, read_raw
 from digits.files import replacing, write_json
 from digits.parameters import Validation, read_parameters
+from stages import run
 
-RAW = Path("data/raw")
 METRICS = Path("metrics/data.json")
 PART = 256  # images in memory at a time: 800 kB as float32, which stay in the cache of the processor
-
-
-def read_raw(names: tuple[str, str]) -> tuple[IdxFile, np.ndarray]:
-    """Open a published pair of images and labels and check one against the other.
-
-    Returns:
-        The images, of shape (n, 28, 28), and their labels, uint8 of shape (n,).
-
-    Raises:
-        Refusal: a file is no IDX file, the images are not 28 x 28, a label is above 9, or the counts differ.
-    """
-    images, labels_file = IdxFile(RAW / names[0]), IdxFile(RAW / names[1])
-    if images.shape[1:] != (SIDE, SIDE) or not len(images):
-        raise Refusal(f"{images.path} holds the shape {images.shape}, expected images of {SIDE} x {SIDE}")
-    if labels_file.shape != (len(images),):
-        raise Refusal(f"{labels_file.path} holds the shape {labels_file.shape} for {len(images):,} images")
-    labels = labels_file.read()
-    if labels.max() >= CLASSES:
-        raise Refusal(f"{labels_file.path} has the label {labels.max()}, expected 0 to {CLASSES - 1}")
-    return images, labels
 
 
 def split(labels: np.ndarray, validation: Validation, seed: int) -> np.ndarray:

@@ -4,97 +4,33 @@ Takes data/prepared/{train,validation}_*.npy and the chosen network's layers and
 Gives models/model.keras, two parts of it to draw (models/layers.csv, models/first_kernel.npy), and its training in
 numbers: plots/history.csv (a row an epoch, written as training goes) and metrics/train.json.
 
-An epoch is one call of one compiled loop over arrays that stay in memory: nothing is fed, converted or dispatched a
-batch at a time. The hyperparameters mean what they mean to Keras's `fit`, the smaller last batch included.
+The hyperparameters mean what they mean to Keras's `fit`; digits/epoch.py has what is computed.
 """
 
 import csv
-import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from digits.command import Refusal, run
-
 import numpy as np
-import pandas as pd
 
 from digits import network as networks
 from digits.arrays import read_split
+from digits.command import Refusal
+from digits.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
 from digits.files import replacing, write_json, write_table
 from digits.parameters import Network, read_parameters
-from digits.tensorflow import keras, tf, threefry
+from digits.tensorflow import keras, tf
+from stages import run
 
 FIRST_KERNEL = Path("models/first_kernel.npy")
 LAYERS = Path("models/layers.csv")
 HISTORY = Path("plots/history.csv")
 METRICS = Path("metrics/train.json")
 
-BAR_UPDATES = 20  # an epoch, on a terminal
-
-Split = tuple[np.ndarray, np.ndarray]
 Row = dict[str, float | None]
-Steps = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
-
-
-def as_tensor(array: np.ndarray) -> tf.Tensor:
-    """The array as a tensor over the same memory, be it a mapped file's; tf.constant would come to hold two copies."""
-    if array.ctypes.data % 64:  # TensorFlow computes on multiples of 64 bytes, where mapped .npy files lie
-        return tf.constant(array)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-def compile_steps(
-    model: keras.Sequential,
-    optimizer: keras.optimizers.Optimizer,
-    loss: keras.losses.Loss,
-    training: Split,
-    jit_compile: bool,
-) -> Steps:
-    """Make the function that trains the model on a stretch of an epoch.
-
-    Returns:
-        A function of (order, start, stop, batch_size), where `order` is an int32 permutation of the training images:
-        it takes a step on each batch of order[start:stop], a whole number of batches, and gives the sum over the
-        images of their losses before their step, and how many of them were recognized.
-    """
-    images, labels = as_tensor(training[0]), tf.constant(training[1].astype(np.int32))
-
-    def step(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        truth = tf.gather(labels, batch)
-        with tf.GradientTape() as tape, threefry() if jit_compile else nullcontext():
-            outputs = model(tf.gather(images, batch), training=True)
-            value = tf.add_n([loss(truth, outputs), *model.losses])
-        optimizer.apply(tape.gradient(value, model.trainable_variables))
-        hits = tf.argmax(outputs, axis=-1, output_type=tf.int32) == truth
-        return value, tf.reduce_sum(tf.cast(hits, tf.int32))
-
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def steps(order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-        def take(first: tf.Tensor, losses: tf.Tensor, hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            value, recognized = step(tf.slice(order, [first], [batch_size]))
-            return first + batch_size, losses + value * batch_size, hits + recognized
-
-        begin = (start, tf.constant(0.0), tf.constant(0))
-        _, losses, hits = tf.while_loop(lambda first, *_: first < stop, take, begin)
-        return losses, hits
-
-    return steps
-
-
-def epoch_stretches(images: int, batch_size: int, stretches: int) -> list[tuple[int, int, int]]:
-    """Cut an epoch into about so many stretches of whole batches, and the smaller last batch if there is one.
-
-    Returns:
-        (start, stop, batch_size) each, from 0 to `images` without a gap.
-    """
-    batches = images // batch_size
-    marks = [batches * part // stretches * batch_size for part in range(stretches + 1)]
-    cut = [(start, stop, batch_size) for start, stop in itertools.pairwise(marks) if start < stop]
-    return cut if marks[-1] == images else [*cut, (marks[-1], images, images - marks[-1])]
 
 
 def train(
@@ -110,7 +46,8 @@ def train(
 
     Args:
         model: as `networks.build` makes it.
-        optimizer: as `networks.build_optimizer` makes it, for these epochs.
+        optimizer: as `networks.build_optimizer` makes it, for these epochs. Does it average the weights (`use_ema`),
+            then what is validated after an epoch, and in the end kept, is the average.
         network: gives epochs, batch_size and jit_compile.
         training: images and labels, as `read_split` gives them.
         validation: likewise; may be empty.
@@ -122,57 +59,36 @@ def train(
         on the validation images (None where there are none), the learning rate at its end.
 
     Raises:
-        Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss is no longer a number.
+        Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss or a weight is no longer
+            a number.
     """
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not networks.ends_in_probabilities(model))
     optimizer.build(model.trainable_variables)
-    steps = compile_steps(model, optimizer, loss, training, network.jit_compile)
-    forward = networks.forward(model)
-    images = len(training[0])
+    train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile)
+    validate = compile_validation(model)
     shuffle = np.random.default_rng(seed)
 
     for epoch in range(1, network.epochs + 1):
-        order = tf.constant(shuffle.permutation(images).astype(np.int32))
-        progress = keras.utils.Progbar(
-            images, verbose=int(bar), unit_name="image", stateful_metrics=["accuracy", "loss"]
-        )
-        losses, hits = 0.0, 0
-        for start, stop, batch_size in epoch_stretches(images, network.batch_size, BAR_UPDATES if bar else 1):
-            try:
-                some_losses, some_hits = steps(order, tf.constant(start), tf.constant(stop), batch_size)
-            except (tf.errors.OpError, TypeError, ValueError) as error:  # what Keras finds only on the way
-                raise Refusal(f"params.yaml: the network cannot be trained: {networks.reason(error)}") from error
-            losses, hits = losses + float(some_losses), hits + int(some_hits)
-            progress.update(stop, [("accuracy", hits / stop), ("loss", losses / stop)])
-        row: Row = {"epoch": epoch, "accuracy": hits / images, "loss": losses / images}
-        row |= {"val_accuracy": None, "val_loss": None}
-        if len(validation[0]):
-            outputs = forward(validation[0])
-            row["val_accuracy"] = float(np.mean(outputs.argmax(axis=1) == validation[1]))
-            row["val_loss"] = float(loss(validation[1].astype(np.int32), outputs))
-        if not all(value is None or math.isfinite(value) for value in row.values()):
+        order = shuffle.permutation(len(training[0]))
+        try:
+            accuracy, loss = train_epoch(order, progress_bar(len(order)) if bar else None)
+        except (tf.errors.OpError, TypeError, ValueError) as error:  # what Keras finds only on the way
+            raise Refusal(f"params.yaml: the network cannot be trained: {networks.reason(error)}") from error
+        with averaged_weights(model, optimizer):
+            val_accuracy, val_loss = validate(validation) if len(validation[0]) else (None, None)
+            weights = model.get_weights()
+        if not all(np.isfinite(value).all() for value in (loss, val_loss or 0, *weights)):
+            found = "a weight is not a number" if math.isfinite(loss) else f"the loss is {loss}"
             rate = network.optimizer.arguments["learning_rate"]
-            raise Refusal(f"the loss is {row['loss']} after epoch {epoch}; try a learning_rate below {rate}")
-        row["learning_rate"] = float(optimizer.learning_rate)
-        yield row
-    optimizer.finalize_variable_values(model.trainable_variables)
-
-
-def layer_table(model: keras.Sequential) -> pd.DataFrame:
-    """The network's layers: their class, the shape that each gives for an image, and its number of parameters."""
-    return pd.DataFrame(
-        {
-            "layer": [type(layer).__name__ for layer in model.layers],
-            "output": [" x ".join(map(str, layer.output.shape[1:])) for layer in model.layers],
-            "parameters": [layer.count_params() for layer in model.layers],
+            raise Refusal(f"{found} after epoch {epoch}; try a learning_rate below {rate}")
+        yield {
+            "epoch": epoch,
+            "accuracy": accuracy,
+            "loss": loss,
+            "val_accuracy": val_accuracy,
+            "val_loss": val_loss,
+            "learning_rate": float(optimizer.learning_rate),
         }
-    )
-
-
-def first_kernel(model: keras.Sequential) -> np.ndarray:
-    """The first trainable weights with inputs and outputs, as Keras shapes them; of shape (0, 0) where none have."""
-    kernels = (weight.numpy() for weight in model.trainable_weights if len(weight.shape) > 1)
-    return next(kernels, np.empty((0, 0), np.float32))
+    optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def record(rows: Iterable[Row]) -> Row:
@@ -225,8 +141,8 @@ def main() -> None:
 
     networks.save(model)
     with replacing(FIRST_KERNEL) as partial:
-        np.save(partial, first_kernel(model))
-    write_table(LAYERS, layer_table(model))
+        np.save(partial, networks.first_kernel(model))
+    write_table(LAYERS, networks.layer_table(model))
     final = {name: last[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
     write_json(METRICS, final | {"epochs": network.epochs, "parameters": model.count_params()})
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 import yaml
@@ -20,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits.arrays import PREPARED, read_images, read_labels
+from digits.command import Refusal
 from digits.dataset import IdxFile, encode_idx
 from digits.parameters import read_parameters
 from tests.conftest import ROOT

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
+from digits.yaml import parse_yaml
 from tests.conftest import ROOT, Repository
 
 STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]
@@ -15,8 +15,8 @@ ENVIRONMENT = "requirements.txt"  # a dependency that no stage opens: it stands 
 
 def declared(path: Path, stage: str, *kinds: str) -> set[str]:
     """The names under a stage's deps, params, outs or metrics, templates filled in."""
-    parameters = yaml.safe_load((path / "params.yaml").read_text())
-    entries = yaml.safe_load((path / "dvc.yaml").read_text())["stages"][stage]
+    parameters = parse_yaml((path / "params.yaml").read_bytes(), path)
+    entries = parse_yaml((path / "dvc.yaml").read_bytes(), path)["stages"][stage]
     named = [entry for kind in kinds for entry in entries.get(kind, [])]
     names = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in named}
     return {name.replace("${network}", parameters["network"]) for name in names}
@@ -26,15 +26,17 @@ def imported(path: Path, module: str) -> set[str]:
     """The repository's files that a module is made of: its own and those that it imports, directly or not."""
     files, waiting = set(), [module]
     while waiting:
-        file = f"{waiting.pop().replace('.', '/')}.py"
-        if file in files or not (path / file).is_file():
-            continue
-        files.add(file)
-        for node in ast.walk(ast.parse((path / file).read_text())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                waiting += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        name = waiting.pop()
+        waiting += [parent for parent in [name.rpartition(".")[0]] if parent]
+        for file in (f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"):
+            if file in files or not (path / file).is_file():
+                continue
+            files.add(file)
+            for node in ast.walk(ast.parse((path / file).read_text())):
+                if isinstance(node, ast.Import):
+                    waiting += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    waiting += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
     return files
 
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 
 from digits.arrays import PREPARED, read_images, read_labels, read_split
+from digits.command import Refusal
 from digits.files import read_array, release
 from tests.conftest import write_split
 

@@ -1,11 +1,10 @@
 import io
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 
+from digits.command import Refusal
 from digits.dataset import IdxFile, check_mnist, encode_idx
 
 IMAGES = np.arange(5 * 3 * 2, dtype=np.uint8).reshape(5, 3, 2)

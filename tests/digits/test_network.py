@@ -1,12 +1,11 @@
 import zipfile
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 
 from digits import network as networks
+from digits.command import Refusal
 from digits.parameters import KerasObject, Network, OneCycle
 from digits.tensorflow import keras
 
@@ -107,7 +106,7 @@ def test_the_same_model_is_saved_as_the_same_bytes_and_loads_back(tmp_path: Path
     networks.save(model, tmp_path / "two.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
     loaded = networks.load(tmp_path / "one.keras")
-    np.testing.assert_array_equal(networks.forward(loaded)(images), networks.forward(model)(images))
+    np.testing.assert_array_equal(networks.probabilities(loaded, images), networks.probabilities(model, images))
     assert not list(tmp_path.glob("*.partial*"))
 
 
@@ -148,3 +147,11 @@ def test_a_model_that_brings_code_along_runs_none(tmp_path: Path):
 
 def _mark(path: str):
     return lambda x: (open(path, "w").close(), x)[1]  # noqa: PTH123
+
+
+def test_layers_are_told_with_shapes_and_parameters():
+    model = networks.build("x", described(FLATTEN, KerasObject(name="Dense", arguments={"units": 32}), LOGITS))
+    assert networks.layer_table(model).to_csv(index=False) == (
+        "layer,output,parameters\nFlatten,784,0\nDense,32,25120\nDense,10,330\n"
+    )
+    np.testing.assert_array_equal(networks.first_kernel(model), model.layers[1].kernel.numpy())

@@ -1,10 +1,9 @@
 from pathlib import Path
 
-from digits.command import Refusal
-
 import pytest
 import yaml
 
+from digits.command import Refusal
 from digits.parameters import KerasObject, read_parameters
 from tests.conftest import ROOT
 

@@ -11,12 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 
-from digits import dataset
+from digits import dataset, download, sources
+from digits.command import Refusal
 from digits.dataset import TEST, TRAIN, Fingerprint, IdxFile
 from stages import fetch
 
@@ -27,7 +26,7 @@ ARRAYS = {
     TEST[0]: GENERATOR.integers(0, 256, (20, 28, 28), np.uint8),
     TEST[1]: GENERATOR.integers(0, 10, 20, np.uint8),
 }
-FILES = fetch.as_files(*ARRAYS.values())
+FILES = dataset.as_files(*ARRAYS.values())
 PUBLISHED = {name: Fingerprint(len(file), hashlib.sha256(file).hexdigest()) for name, file in FILES.items()}
 
 
@@ -35,10 +34,11 @@ PUBLISHED = {name: Fingerprint(len(file), hashlib.sha256(file).hexdigest()) for 
 def small_mnist(monkeypatch: pytest.MonkeyPatch):
     """Let the stand-in pass for MNIST, leave no source but the ones a test gives, and lose patience soon."""
     monkeypatch.setattr(dataset, "MNIST", PUBLISHED)
-    monkeypatch.setattr(fetch, "MNIST", PUBLISHED)
-    monkeypatch.setattr(fetch, "PATIENCE", 0.5)
-    monkeypatch.setattr(fetch, "NPZ", "http://127.0.0.1:9/mnist.npz")
-    monkeypatch.setattr(fetch, "OPENML", "127.0.0.1")
+    monkeypatch.setattr(sources, "MNIST", PUBLISHED)
+    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    for module in (fetch, sources):
+        monkeypatch.setattr(module, "NPZ", "http://127.0.0.1:9/mnist.npz")
+        monkeypatch.setattr(module, "OPENML", "127.0.0.1")
 
 
 @pytest.fixture
@@ -205,16 +205,16 @@ def test_without_a_source_each_is_named_and_what_to_do(tmp_path: Path):
 def test_keras_archive_becomes_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), ARRAYS.values(), strict=True))
     np.savez_compressed(tmp_path / "mnist.npz", **arrays)
-    monkeypatch.setattr(fetch, "NPZ_SHA256", hashlib.sha256((tmp_path / "mnist.npz").read_bytes()).hexdigest())
+    monkeypatch.setattr(sources, "NPZ_SHA256", hashlib.sha256((tmp_path / "mnist.npz").read_bytes()).hexdigest())
     with serving(tmp_path) as server:
-        monkeypatch.setattr(fetch, "NPZ", f"{server.url}mnist.npz")
+        monkeypatch.setattr(sources, "NPZ", f"{server.url}mnist.npz")
         assert fetch.mnist([], tmp_path / "cache") == FILES
 
 
 def test_another_archive_than_keras_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     np.savez(tmp_path / "mnist.npz", x_train=np.array([{}]))
     with serving(tmp_path) as server:
-        monkeypatch.setattr(fetch, "NPZ", f"{server.url}mnist.npz")
+        monkeypatch.setattr(sources, "NPZ", f"{server.url}mnist.npz")
         with pytest.raises(Refusal, match=r"mnist.npz has the SHA-256 .*, expected 731c5ac602"):
             fetch.mnist([], tmp_path / "cache")
 
@@ -224,10 +224,10 @@ def test_openmls_table_becomes_the_same_files(tmp_path: Path, monkeypatch: pytes
     train = 40
     pixels = np.concatenate([ARRAYS[TRAIN[0]], ARRAYS[TEST[0]]]).reshape(-1, 784).astype(np.float64)
     labels = np.concatenate([ARRAYS[TRAIN[1]], ARRAYS[TEST[1]]]).astype(str).astype(object)
-    monkeypatch.setattr(fetch, "fetch_openml", lambda *_, **__: (pixels, labels))
-    monkeypatch.setattr(fetch, "OPENML_TRAIN", train)
+    monkeypatch.setattr(sources, "fetch_openml", lambda *_, **__: (pixels, labels))
+    monkeypatch.setattr(sources, "OPENML_TRAIN", train)
     with serving(tmp_path) as server:
-        monkeypatch.setattr(fetch, "OPENML_PORT", server.server_address[1])
+        monkeypatch.setattr(sources, "OPENML_PORT", server.server_address[1])
         assert fetch.mnist([], tmp_path / "cache") == FILES
 
 

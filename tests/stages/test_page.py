@@ -1,9 +1,8 @@
 from pathlib import Path
 
-from digits.command import Refusal
-
 import pytest
 
+from digits.command import Refusal
 from stages import page
 
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pytest
 
 from digits.arrays import read_images
+from digits.command import Refusal
 from digits.dataset import TEST, TRAIN, IdxFile, encode_idx
 from digits.parameters import Validation
 from stages import prepare

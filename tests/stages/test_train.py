@@ -1,15 +1,13 @@
-import itertools
 from pathlib import Path
-
-from digits.command import Refusal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from digits import network as networks
+from digits.command import Refusal
 from digits.parameters import Network
-from digits.tensorflow import keras, tf, threefry
+from digits.tensorflow import keras
 from stages import train
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -42,17 +40,6 @@ def trained(network: Network, training: Split, validation: Split, seed: int = 1)
     return list(train.train(model, optimizer, network, training, validation, seed, bar=False)), model
 
 
-@pytest.mark.parametrize("stretches", [1, 3, 20])
-@pytest.mark.parametrize(("images", "batch_size"), [(300, 32), (320, 32), (32, 32), (33, 32), (5, 1)])
-def test_an_epoch_is_cut_into_whole_batches_and_the_smaller_last(images: int, batch_size: int, stretches: int):
-    cut = train.epoch_stretches(images, batch_size, stretches)
-    assert cut[0][0] == 0
-    assert cut[-1][1] == images
-    assert all(one[1] == next_one[0] for one, next_one in itertools.pairwise(cut))
-    assert all((stop - start) % size == 0 for start, stop, size in cut)
-    assert {size for _, _, size in cut} <= {batch_size, images % batch_size}
-
-
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activation: str | None):
@@ -82,43 +69,12 @@ def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activati
         assert row[metric] == pytest.approx(fitted[metric][0], abs=1e-5)
 
 
-@pytest.mark.parametrize("offset", [0, 4])
-def test_images_become_a_tensor_wherever_they_lie(offset: int):
-    memory = np.zeros(64 + 4 * 2 * 28 * 28 + offset, np.uint8)
-    start = -memory.ctypes.data % 64 + offset
-    images = memory[start : start + 4 * 2 * 28 * 28].view(np.float32).reshape(2, 28, 28)
-    images[1, 2, 3] = 0.5
-    tensor = train.as_tensor(images)
-    np.testing.assert_array_equal(tensor.numpy(), images)
-    images[0, 0, 0] = 0.25
-    assert (tensor[0, 0, 0].numpy() == 0.25) == (offset == 0), "aligned memory is shared, other memory copied"
-
-
 def test_it_learns_and_says_so_each_epoch(small_split: Split):
     rows, _ = trained(RECIPE, small_split, small_split)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[-1]["val_accuracy"] > 0.7
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.1, 0.1, 0.1])
-
-
-def test_dropout_under_xla_drops_its_share_and_scales_the_rest():
-    def drops(seed: int) -> list[np.ndarray]:
-        dropout = keras.layers.Dropout(0.25, seed=seed)
-
-        @tf.function(jit_compile=True)
-        def drop() -> tf.Tensor:
-            with threefry():
-                return dropout(tf.ones((100, 100)), training=True)
-
-        return [drop().numpy(), drop().numpy()]
-
-    first, second = drops(seed=1)
-    np.testing.assert_allclose(np.unique(first), [0, 4 / 3], rtol=1e-6)
-    assert (first == 0).mean() == pytest.approx(0.25, abs=0.02)
-    assert (first != second).any()
-    np.testing.assert_array_equal([first, second], drops(seed=1))
-    assert (first != drops(seed=2)[0]).any()
 
 
 def test_without_validation_images_there_are_no_validation_numbers(small_split: Split):
@@ -204,11 +160,3 @@ def test_history_is_there_while_training_goes_and_gone_when_it_fails(workspace: 
     with pytest.raises(Refusal):
         train.record(failing())
     assert not train.HISTORY.exists()
-
-
-def test_layers_are_told_with_shapes_and_parameters():
-    model = networks.build("x", RECIPE)
-    assert train.layer_table(model).to_csv(index=False) == (
-        "layer,output,parameters\nFlatten,784,0\nDense,32,25120\nDense,10,330\n"
-    )
-    np.testing.assert_array_equal(train.first_kernel(model), model.layers[1].kernel.numpy())

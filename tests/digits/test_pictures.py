@@ -1,20 +1,15 @@
-"""From pictures to MNIST's form and to answers; `python -m tests.digits.test_predict` measures on 1,000 test digits."""
+"""From pictures to MNIST's form; `python -m tests.digits.test_pictures` measures on 1,000 of MNIST's test digits."""
 
 import io
-import json
-import shutil
-import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
-
-from digits.command import Refusal, run
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from digits import network, predict
+from digits import network, pictures
+from digits.command import Refusal
 from digits.tensorflow import keras
 from tests.conftest import ROOT
 
@@ -42,7 +37,7 @@ def accuracy(images: np.ndarray, labels: np.ndarray, model: keras.Model, show: C
     recognizable = np.zeros(len(images), bool)
     for index, image in enumerate(images):
         try:
-            prepared[index], recognizable[index] = predict.prepare(show(image)), True
+            prepared[index], recognizable[index] = pictures.prepare(show(image)), True
         except Refusal:
             continue
     found = network.probabilities(model, prepared).argmax(axis=1)
@@ -67,7 +62,7 @@ def drawn(*lines: Iterable[tuple[int, int]], paper: int = 235, pen: int = 40, wi
 
 
 def seven() -> np.ndarray:
-    return predict.prepare(encoded(drawn()))
+    return pictures.prepare(encoded(drawn()))
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -86,7 +81,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("at", [(60, 60), (120, 100), (190, 40)])
 def test_a_stroke_ends_20_pixels_tall_with_its_center_of_mass_in_the_middle(at: tuple[int, int]):
     x, y = at
-    one = predict.prepare(encoded(drawn([(x, y), (x, y + 180)])))
+    one = pictures.prepare(encoded(drawn([(x, y), (x, y + 180)])))
     rows, columns = np.nonzero(one > 0.1)
     assert np.ptp(rows) + 1 == 20
     assert 2 <= np.ptp(columns) + 1 <= 4
@@ -96,11 +91,11 @@ def test_a_stroke_ends_20_pixels_tall_with_its_center_of_mass_in_the_middle(at: 
 
 
 def test_dark_on_light_and_light_on_dark_are_the_same():
-    assert difference(seven(), predict.prepare(encoded(drawn(paper=20, pen=215)))) < 0.01
+    assert difference(seven(), pictures.prepare(encoded(drawn(paper=20, pen=215)))) < 0.01
 
 
 def test_a_fine_pen_draws_strokes_as_mnist_has_them():
-    fine = predict.prepare(encoded(drawn(width=3)))
+    fine = pictures.prepare(encoded(drawn(width=3)))
     assert 0.6 < fine.sum() / seven().sum() < 1.4
 
 
@@ -117,7 +112,7 @@ def test_other_shades_specks_and_noise_change_little():
         "noise": grey + generator.normal(0, 0.05, grey.shape),
         "table": np.pad(grey, ((0, 0), (30, 0)), constant_values=0.2),
     }.items():
-        assert difference(seven(), predict.prepare(encoded(to_image(changed), "JPEG", quality=40))) < 0.15, name
+        assert difference(seven(), pictures.prepare(encoded(to_image(changed), "JPEG", quality=40))) < 0.15, name
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
@@ -126,7 +121,7 @@ def test_every_format_and_mode_gives_the_same(form: str, mode: str):
     if (form, mode) in {("JPEG", "P"), ("WEBP", "1")}:
         pytest.skip("no such file")
     image = drawn(paper=255, pen=0).convert(mode)
-    assert difference(seven(), predict.prepare(encoded(image, form))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(image, form))) < 0.15
 
 
 @pytest.mark.parametrize(
@@ -139,37 +134,37 @@ def test_every_format_and_mode_gives_the_same(form: str, mode: str):
     ids=["16 bit", "12 bit", "CMYK"],
 )
 def test_further_modes_give_the_same(image: Image.Image):
-    assert difference(seven(), predict.prepare(encoded(image, "TIFF"))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(image, "TIFF"))) < 0.15
 
 
 @pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
 def test_a_transparent_background_takes_any_pen(pen: tuple[int, int, int]):
     image = Image.new("RGBA", (240, 300), (*pen, 0))
     image.putalpha(drawn(paper=0, pen=255))
-    assert difference(seven(), predict.prepare(encoded(image))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(image))) < 0.15
 
 
 def test_transparent_corners_of_a_page_are_page():
     image = drawn().convert("LA")
     image.paste((0, 0), (0, 0, 30, 30))
-    assert difference(seven(), predict.prepare(encoded(image))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(image))) < 0.15
 
 
 def test_a_photograph_is_turned_as_its_camera_was_held():
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = drawn().transpose(Image.Transpose.ROTATE_90)
-    assert difference(seven(), predict.prepare(encoded(turned, "JPEG", quality=95, exif=exif))) < 0.15
-    assert difference(seven(), predict.prepare(encoded(turned, "JPEG", quality=95))) > 0.5
+    assert difference(seven(), pictures.prepare(encoded(turned, "JPEG", quality=95, exif=exif))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(turned, "JPEG", quality=95))) > 0.5
 
 
 def test_an_image_in_mnists_form_stays_as_it_is():
-    assert difference(seven(), predict.prepare(encoded(to_image(seven())))) < 0.3
+    assert difference(seven(), pictures.prepare(encoded(to_image(seven())))) < 0.3
 
 
 def test_a_large_photograph_is_as_good_as_a_small_one():
     large = drawn().resize((2400, 3000), Image.Resampling.BICUBIC)
-    assert difference(seven(), predict.prepare(encoded(large, "JPEG"))) < 0.15
+    assert difference(seven(), pictures.prepare(encoded(large, "JPEG"))) < 0.15
 
 
 # What is refused.
@@ -194,13 +189,13 @@ def blank(kind: str) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["even", "noise", "slope", "lamp", "dust"])
 def test_an_empty_page_shows_no_digit(kind: str, form: str):
     with pytest.raises(Refusal, match="shows no digit"):
-        predict.prepare(encoded(to_image(blank(kind)), form))
+        pictures.prepare(encoded(to_image(blank(kind)), form))
 
 
 def test_a_fully_transparent_image_and_a_single_pixel_show_no_digit():
     for image in (Image.new("RGBA", (50, 50)), Image.new("L", (1, 1)), Image.new("L", (300, 1), 255)):
         with pytest.raises(Refusal, match="shows no digit"):
-            predict.prepare(encoded(image))
+            pictures.prepare(encoded(image))
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
@@ -208,125 +203,27 @@ def test_half_a_file_is_refused(form: str):
     whole = encoded(drawn(), form)
     for share in (0.5, 0.9):
         with pytest.raises(Refusal, match="is broken or ends too early|is no PNG, JPEG"):
-            predict.prepare(whole[: int(len(whole) * share)])
+            pictures.prepare(whole[: int(len(whole) * share)])
 
 
 def test_what_is_no_image_is_refused():
     for content in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
         with pytest.raises(Refusal, match="is no PNG, JPEG, GIF, WebP, BMP or TIFF image"):
-            predict.prepare(content)
+            pictures.prepare(content)
 
 
 def test_too_many_pixels_are_refused_undecoded(monkeypatch: pytest.MonkeyPatch):
     content = encoded(Image.new("1", (10_000, 10_000)))
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(Refusal, match="is 10,000 x 10,000 pixels, expected 64,000,000 at most"):
-        predict.prepare(content)
+        pictures.prepare(content)
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_an_animation_is_refused(form: str):
     content = encoded(drawn(), form, save_all=True, append_images=[drawn(width=5)])
     with pytest.raises(Refusal, match="has 2 frames, expected a single picture"):
-        predict.prepare(content)
-
-
-# The command.
-
-
-@pytest.fixture
-def command(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """A workspace with parameters, a tiny network and a seven; run there, the command gives (exit code, out, error)."""
-    shutil.copy(ROOT / "params.yaml", workspace)
-    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    weights = np.zeros((784, 10), np.float32)
-    model.set_weights([weights, np.array([0, 2.3, 0, 0, 0, 0, 0, 3, 0, 0], np.float32)])
-    network.save(model)
-    drawn().save("seven.png")
-
-    def typed(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["predict", *arguments])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            run(predict.main)
-        except SystemExit as end:
-            code = end.code
-        return (code, *capsys.readouterr())
-
-    return typed
-
-
-def test_an_answer_in_doubt_names_the_runner_up(command):
-    assert command("seven.png") == (0, "seven.png: 7 (52.8%), or 1 (26.2%)\n", "")
-
-
-def test_a_sure_answer_names_no_other():
-    assert predict.sentence(np.eye(10)[7] * 0.9 + 0.01) == "7 (91.0%)"
-
-
-def test_a_missing_model_is_said_plainly(command):
-    Path("models/model.keras").unlink()
-    code, out, _ = command("seven.png")
-    assert (code, out) == ("error: models/model.keras is missing; `dvc repro` trains it", "")
-
-
-def test_each_image_that_fails_is_told_and_the_others_answered(command):
-    Path("text.png").write_text("hello")
-    code, out, error = command("missing.png", "text.png", "seven.png")
-    assert code == 1
-    assert out.startswith("seven.png: 7 (")
-    assert error.splitlines() == [
-        "error: missing.png: is missing",
-        "error: text.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image",
-    ]
-
-
-def test_json_is_for_programs(command):
-    code, out, _ = command("--json", "missing.png", "seven.png")
-    missing, answered = json.loads(out)
-    assert code == 1
-    assert missing == {"path": "missing.png", "error": "is missing"}
-    assert (answered["path"], answered["digit"]) == ("seven.png", 7)
-    assert answered["confidence"] == answered["probabilities"][7] == pytest.approx(0.528, abs=1e-3)
-    assert sum(answered["probabilities"]) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_folder_is_its_images_in_order(command):
-    Path("mine").mkdir()
-    for name in ("b.png", "a.JPG", "c.webp"):
-        drawn().save(Path("mine") / name)
-    Path("mine/notes.txt").write_text("hello")
-    assert [line.split(":")[0] for line in command("mine")[1].splitlines()] == [
-        "mine/a.JPG",
-        "mine/b.png",
-        "mine/c.webp",
-    ]
-    Path("empty").mkdir()
-    assert command("empty")[2].startswith("error: empty: holds no image, expected files that end in .bmp,")
-
-
-def test_a_dash_is_standard_input(command, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("seven.png").read_bytes())))
-    assert command("-")[1].startswith("-: 7 (")
-
-
-def test_show_draws_a_picture_whatever_the_names(command):
-    drawn().save("a$^{b$.png")
-    assert command("--show", "seen/by.png", "seven.png", "a$^{b$.png", "seven.png")[0] == 0
-    assert Image.open("seen/by.png").width == 1200
-
-
-def test_wrong_arguments_end_before_tensorflow_is_imported(command, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "digits.network", None)
-    assert command()[0] == 2
-    code, _, error = command("seven.png", "--show", "seen.jpg")
-    assert code == 2
-    assert "--show is seen.jpg, expected a name that ends in .png" in error
-    code, out, _ = command("--help")
-    assert code == 0
-    assert "IMAGE" in out
+        pictures.prepare(content)
 
 
 # On real digits.

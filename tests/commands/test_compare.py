@@ -3,14 +3,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits.command import Refusal
-
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from digits import compare
+from commands import compare
+from digits.command import Refusal
 from digits.files import write_json, write_table
 from tests.conftest import Repository, write_split
 
@@ -200,22 +199,28 @@ def test_the_picture_is_drawn_from_the_test_images_that_were_measured(
     write_split("test", np.zeros((11, 28, 28), np.float32), np.array(SAID_BY_A, np.uint8))
     with pytest.raises(Refusal, match="data/prepared has other test images than HEAD"):
         told(monkeypatch, capsys, "--show", "other.png")
-    with pytest.raises(Refusal, match="--show is differ.jpg, expected a name that ends in .png"):
-        told(monkeypatch, capsys, "--show", "differ.jpg")
     assert not Path("other.png").exists()
+
+
+def test_a_picture_is_a_png_by_its_name_too(
+    history: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="2"):
+        told(monkeypatch, capsys, "--show", "differ.jpg")
+    assert "argument --show: differ.jpg, expected a name that ends in .png" in capsys.readouterr().err
 
 
 def test_an_experiment_of_dvc_is_known_by_its_name(repository: Repository):
     repository.dvc("exp", "run", "--name", "one-epoch", "-S", "networks.convnet.epochs=1")
     repository.run("git", "checkout", "--force", "--quiet", "HEAD")
-    numbers = json.loads(repository.run("python", "-m", "digits.compare", "one-epoch", "--json"))
+    numbers = json.loads(repository.run("python", "-m", "commands.compare", "one-epoch", "--json"))
     assert numbers["verdict"].startswith("B is better")
     table = repository.run("dvc", "exp", "show", "--json")
     assert f'"accuracy": {numbers["a"]["accuracy"]}' in table
-    repository.run("python", "-m", "digits.compare", "one-epoch", "HEAD", "--show", "differ.png")
+    repository.run("python", "-m", "commands.compare", "one-epoch", "HEAD", "--show", "differ.png")
     assert (repository.path / "differ.png").is_file()
-    refused = repository.run("python", "-m", "digits.compare", "two-epochs", fails=True)
+    refused = repository.run("python", "-m", "commands.compare", "two-epochs", fails=True)
     assert refused.startswith("error: 'two-epochs' names no commit")
     assert refused.count("\n") == 1
-    loaded = "import sys, digits.compare; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    loaded = "import sys, commands.compare; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     repository.run("python", "-c", loaded)

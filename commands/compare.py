@@ -1,4 +1,4 @@
-"""Say whether the networks of two revisions differ by more than luck: `python -m digits.compare [REV_A] [REV_B]`.
+"""Say whether the networks of two revisions differ by more than luck: `python -m commands.compare [REV_A] [REV_B]`.
 
 Both networks read the same test images, so the images that only one of them got right are what tells them apart. Were
 the two equally good, each of these would fall to either side as a coin does: McNemar's test (1947), here in its exact,
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits.command import Refusal, run
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,6 +18,7 @@ from scipy.stats import binomtest
 
 from digits.accuracy import wilson_interval
 from digits.arrays import PREPARED, read_split
+from digits.command import Refusal, png_path, run
 from digits.dataset import CLASSES
 from digits.drawing import draw_digits, use_style, write_figure
 from digits.files import parse_table
@@ -163,7 +162,7 @@ def draw(images: np.ndarray, pairs: pd.DataFrame, title: str) -> Figure:
 def main() -> None:
     """Read the command line, compare, print."""
     parser = argparse.ArgumentParser(
-        prog="python -m digits.compare",
+        prog="python -m commands.compare",
         description="Say whether the networks of two revisions differ by more than luck on the test images.",
         epilog=f"A revision is whatever Git calls a commit, a DVC experiment's name, or {WORKSPACE}. McNemar's p below "
         f"{LEVEL} counts as evidence that these trained networks differ, not that with other seeds they would.",
@@ -171,10 +170,10 @@ def main() -> None:
     parser.add_argument("a", metavar="REV_A", nargs="?", default="HEAD", help="(default: %(default)s)")
     parser.add_argument("b", metavar="REV_B", nargs="?", default=WORKSPACE, help="(default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--show", metavar="FILE.png", type=Path, help="draw the images that the two read differently")
+    parser.add_argument(
+        "--show", metavar="FILE.png", type=png_path, help="draw the images that the two read differently"
+    )
     arguments = parser.parse_args()
-    if arguments.show and arguments.show.suffix != ".png":
-        raise Refusal(f"--show is {arguments.show}, expected a name that ends in .png")
 
     a, b = read_revision(arguments.a), read_revision(arguments.b)
     pairs = pair(a, b)

@@ -1,0 +1,8 @@
+"""What people run beside the pipeline: `python -m commands.NAME`.
+
+Python runs this file before a command's own first line, and so before the command imports its libraries.
+"""
+
+from digits.command import begin
+
+begin()

@@ -1,0 +1,25 @@
+"""The pipeline's stages, a script each: `python -m stages.NAME`, as dvc.yaml has it.
+
+Python runs this file before a stage's own first line, and so before the stage imports its libraries.
+"""
+
+import sys
+from collections.abc import Callable
+
+from digits import command
+from digits.provenance import Inputs
+
+command.begin()
+_stage = next((word.rpartition(".")[2] for word in sys.orig_argv if word.startswith(("stages.", "-mstages."))), None)
+_inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and nothing is run for DVC
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run the stage as `digits.command.run` does, and refuse its result if its inputs changed meanwhile."""
+
+    def main_on_lasting_inputs() -> None:
+        main()
+        if _inputs:
+            _inputs.refuse_changes()
+
+    command.run(main_on_lasting_inputs)
