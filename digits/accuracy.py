@@ -6,7 +6,8 @@ from scipy.stats import binomtest
 def wilson_interval(right: int, images: int) -> tuple[float, float]:
     """The 95% Wilson interval of an accuracy.
 
-    Other images of the same kind would give an accuracy within such an interval 95 times in 100.
+    Were it taken from many test sets of this kind and size, each with its own interval, 95 in 100 of the intervals
+    would hold the accuracy on all images of the kind (Wilson 1927).
 
     Args:
         right: how many images were recognized, 0 <= right <= images.

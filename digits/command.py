@@ -10,10 +10,14 @@ from types import TracebackType
 
 # What the numerical libraries read from the environment: it can change every result, and dvc.yaml does not name it.
 LIBRARIES = (
-    "BLIS_", "DNNL_", "GOMP_", "GOTO_", "KERAS_", "KMP_", "MKL_", "NPY_", "NUMEXPR_", "OMP_", "ONEDNN_", "OPENBLAS_",
-    "SCIPY_", "SKLEARN_", "TF_", "TFE_", "VECLIB_", "XLA_",
+    "BLIS_", "DNNL_", "GOMP_", "GOTO_", "KERAS_", "KMP_", "MATPLOTLIBRC", "MKL_", "MPLBACKEND", "NPY_", "NUMEXPR_",
+    "OMP_", "ONEDNN_", "OPENBLAS_", "SCIPY_", "SKLEARN_", "TF_", "TFE_", "VECLIB_", "XLA_",
 )  # fmt: skip
-SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+SETTINGS = {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": os.devnull,  # where no keras.json can be
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
 
 
 class Refusal(Exception):

@@ -104,5 +104,5 @@ def read_array(path: Path) -> np.ndarray:
 def release(array: np.ndarray) -> None:
     """Give back the memory into which a mapped file was read; what is used again is read again."""
     owner: object = array.base  # which NumPy's types take for an array
-    if isinstance(owner, mmap.mmap):
+    if isinstance(owner, mmap.mmap) and hasattr(owner, "madvise"):  # Windows has none
         owner.madvise(mmap.MADV_DONTNEED)

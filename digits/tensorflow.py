@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from unittest.mock import patch
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
 _stderr, _nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
 os.dup2(_nowhere, 2)
 try:

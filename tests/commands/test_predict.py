@@ -1,6 +1,8 @@
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,10 +96,26 @@ def test_a_dash_is_standard_input(command, monkeypatch: pytest.MonkeyPatch):
     assert command("-")[1].startswith("-: 7 (")
 
 
+def test_a_pipe_without_a_writer_is_refused_instead_of_waited_for(command):
+    os.mkfifo("pipe.png")
+    code, _, error = command("pipe.png", "seven.png")
+    assert code == 1
+    assert error == "error: pipe.png: is no file, expected - to read a pipe from standard input\n"
+
+
+def test_any_name_can_be_printed_on_any_terminal(workspace: Path):
+    ended = subprocess.run(
+        [sys.executable, "-c", "import commands; print('\u00f6.png: 7')"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout == "\\xf6.png: 7\n"
+
+
 def test_show_draws_a_picture_whatever_the_names(command):
     drawn().save("a$^{b$.png")
-    assert command("--show", "seen/by.png", "seven.png", "a$^{b$.png", "seven.png")[0] == 0
-    assert Image.open("seen/by.png").width == 1200
+    assert command("--show", "seen/by.PNG", "seven.png", "a$^{b$.png", "seven.png")[0] == 0
+    assert Image.open("seen/by.PNG").width == 1200
 
 
 def test_wrong_arguments_end_before_tensorflow_is_imported(command, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import itertools
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -182,12 +183,52 @@ def test_a_bad_mirror_is_named_with_its_reason_and_the_next_one_is_asked(
             assert f"MNIST from {good.url}" in capsys.readouterr().out
 
 
+def test_a_cache_that_nobody_may_look_into_is_passed_over(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "closed").mkdir()
+
+    def closed(path: Path, *_: object, **__: object) -> os.stat_result:
+        """Access as another user than root has it, whom no mode of a file stops."""
+        if path.is_relative_to(tmp_path / "closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.stat(path)  # noqa: PTH116
+
+    monkeypatch.setattr(Path, "stat", closed)
+    monkeypatch.setattr(os, "access", lambda path, _: not Path(path).is_relative_to(tmp_path / "closed"))
+    assert fetch.mnist([str(mirror)], tmp_path / "closed/digits-mnist") == FILES
+
+
+@pytest.mark.parametrize("below", ["", ".dvc/tmp/exps/standalone/tmp1"])
+def test_a_relative_mirror_is_seen_from_the_repository_by_its_experiments_too(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, below: str
+):
+    (workspace / below).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(workspace / below)
+    monkeypatch.setenv("MNIST_MIRROR", "../mnist")
+    assert Path(*fetch.own_mirror()).resolve() == (workspace / "../mnist").resolve()
+
+
+@pytest.mark.parametrize(("named", "mirrors"), [(None, []), ("", []), ("http://x/y", ["http://x/y"]), ("/m", ["/m"])])
+def test_a_mirror_of_ones_own_is_a_folder_or_an_address(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, mirrors: list[str]
+):
+    monkeypatch.delenv("MNIST_MIRROR", raising=False)
+    if named is not None:
+        monkeypatch.setenv("MNIST_MIRROR", named)
+    assert fetch.own_mirror() == mirrors
+
+
 def test_a_mirror_that_refuses_is_named(tmp_path: Path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with pytest.raises(Refusal, match=f"http://127.0.0.1:{port}: Connection refused"):
             fetch.mnist([f"http://127.0.0.1:{port}"], tmp_path / "cache")
+
+
+def test_only_the_lack_of_a_source_has_the_exit_code_for_which_make_goes_on():
+    assert (fetch.NoSource.exit_code, Refusal.exit_code) == (69, 1)
 
 
 def test_without_a_source_each_is_named_and_what_to_do(tmp_path: Path):
