@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
+from digits.yaml import parse_yaml
 from tests.conftest import Repository
 
 WIDTH = 1280
@@ -72,7 +72,7 @@ def look_at(page: Path, folder: Path) -> dict:
 
 def promised(repository: Repository, revisions: int) -> dict:
     """What dvc.yaml promises: a chart for each definition, an image for each file and revision, and no complaints."""
-    whole = yaml.safe_load((repository.path / "dvc.yaml").read_text())
+    whole = parse_yaml((repository.path / "dvc.yaml").read_bytes(), repository.path)
     plots = [plot for owner in (whole, *whole["stages"].values()) for plot in owner.get("plots", [])]
     charts = [plot for plot in plots if isinstance(plot, dict)]
     folders = [repository.path / plot for plot in plots if isinstance(plot, str)]

@@ -4,8 +4,7 @@ import hashlib
 import json
 import shutil
 
-import yaml
-
+from digits.yaml import parse_yaml
 from tests.conftest import Repository
 
 STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]
@@ -25,7 +24,7 @@ def state(repository: Repository) -> dict[str, str]:
 
 def outputs(repository: Repository, stage: str) -> list[dict[str, str]]:
     """The stage's outputs, as dvc.lock has them: `path` and `md5`."""
-    return yaml.safe_load((repository.path / "dvc.lock").read_text())["stages"][stage]["outs"]
+    return parse_yaml((repository.path / "dvc.lock").read_bytes(), repository.path)["stages"][stage]["outs"]
 
 
 def forget(repository: Repository, stage: str) -> None:
