@@ -18,6 +18,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
 class Fetch(Section):
     """Where the images come from."""
 
@@ -42,6 +45,8 @@ class Validation(Section):
     size: Annotated[int | float, BeforeValidator(_count_or_share)]
     """A count, or a share of the training images."""
     take: Literal["stratified", "first", "last"]
+    seed: Seed
+    """Of a stratified choice."""
 
 
 class Prepare(Section):
@@ -119,7 +124,7 @@ class Plot(Section):
 class Parameters(Section):
     """The whole of params.yaml."""
 
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
     threads: int = Field(ge=1, le=256)
     fetch: Fetch
     prepare: Prepare

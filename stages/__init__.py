@@ -3,6 +3,7 @@
 Python runs this file before a stage's own first line, and so before the stage imports its libraries.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -15,7 +16,15 @@ _inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run the stage as `digits.command.run` does, and refuse its result if its inputs changed meanwhile."""
+    """Run the stage as `digits.command.run` does, and refuse its result if its inputs changed meanwhile.
+
+    A stage takes no arguments: all that it depends on stands in dvc.yaml. `--help` tells what it takes and gives.
+    """
+    argparse.ArgumentParser(
+        prog=f"python -m stages.{_stage}",
+        description=sys.modules["__main__"].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
 
     def main_on_lasting_inputs() -> None:
         main()

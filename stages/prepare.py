@@ -22,13 +22,13 @@ METRICS = Path("metrics/data.json")
 PART = 256  # images in memory at a time: 800 kB as float32, which stay in the cache of the processor
 
 
-def split(labels: np.ndarray, validation: Validation, seed: int) -> np.ndarray:
+def split(labels: np.ndarray, validation: Validation) -> np.ndarray:
     """Choose the validation examples.
 
     Args:
         labels: shape (n,), integer classes.
-        validation: how many, and whether they keep the class proportions, come first or come last.
-        seed: fixes a stratified choice; equal seeds give equal splits on every machine.
+        validation: how many, and whether they keep the class proportions, come first or come last; its seed fixes a
+            stratified choice, on every machine the same.
 
     Returns:
         bool of shape (n,), true where an example is held out.
@@ -51,7 +51,7 @@ def split(labels: np.ndarray, validation: Validation, seed: int) -> np.ndarray:
         case "stratified":
             try:
                 _, held_out = train_test_split(
-                    np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed
+                    np.arange(len(labels)), test_size=size, stratify=labels, random_state=validation.seed
                 )
             except ValueError as error:
                 raise Refusal(f"{key}, which leaves no stratified split: {error}") from error
@@ -128,7 +128,7 @@ def main() -> None:
                 check_mnist(name, file)
     images, labels = read_raw(TRAIN)
     test_images, test_labels = read_raw(TEST)
-    held_out = split(labels, parameters.prepare.validation, parameters.seed)
+    held_out = split(labels, parameters.prepare.validation)
 
     levels = write_images("train", images, ~held_out)
     write_images("validation", images, held_out)

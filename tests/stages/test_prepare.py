@@ -15,31 +15,31 @@ LABELS = np.repeat(np.arange(10, dtype=np.uint8), [30, 20, 20, 20, 20, 20, 20, 2
 @pytest.mark.parametrize(("size", "count"), [(0, 0), (0.0, 0), (40, 40), (0.2, 40), (0.25, 50)])
 @pytest.mark.parametrize("take", ["stratified", "first", "last"])
 def test_a_count_or_a_share_is_held_out(size: float, count: int, take: str):
-    assert prepare.split(LABELS, Validation(size=size, take=take), seed=1).sum() == count
+    assert prepare.split(LABELS, Validation(size=size, take=take, seed=1)).sum() == count
 
 
 def test_first_and_last_are_what_they_say():
-    assert np.flatnonzero(prepare.split(LABELS, Validation(size=3, take="first"), seed=1)).tolist() == [0, 1, 2]
-    assert np.flatnonzero(prepare.split(LABELS, Validation(size=3, take="last"), seed=1)).tolist() == [197, 198, 199]
+    assert np.flatnonzero(prepare.split(LABELS, Validation(size=3, take="first", seed=1))).tolist() == [0, 1, 2]
+    assert np.flatnonzero(prepare.split(LABELS, Validation(size=3, take="last", seed=1))).tolist() == [197, 198, 199]
 
 
 def test_a_stratified_choice_keeps_the_class_proportions_and_follows_the_seed():
-    validation = Validation(size=20, take="stratified")
-    chosen = prepare.split(LABELS, validation, seed=1)
+    validation = Validation(size=20, take="stratified", seed=1)
+    chosen = prepare.split(LABELS, validation)
     assert np.bincount(LABELS[chosen]).tolist() == [3, 2, 2, 2, 2, 2, 2, 2, 2, 1]
-    np.testing.assert_array_equal(chosen, prepare.split(LABELS, validation, seed=1))
-    assert (chosen != prepare.split(LABELS, validation, seed=2)).any()
+    np.testing.assert_array_equal(chosen, prepare.split(LABELS, validation))
+    assert (chosen != prepare.split(LABELS, Validation(size=20, take="stratified", seed=2))).any()
 
 
 @pytest.mark.parametrize("size", [200, 10**9])
 def test_holding_out_everything_is_refused(size: int):
     with pytest.raises(Refusal, match=f"prepare.validation.size is {size}, expected less than the 200"):
-        prepare.split(LABELS, Validation(size=size, take="first"), seed=1)
+        prepare.split(LABELS, Validation(size=size, take="first", seed=1))
 
 
 def test_a_stratified_choice_that_cannot_be_is_refused():
     with pytest.raises(Refusal, match="prepare.validation.size is 3, which leaves no stratified split"):
-        prepare.split(LABELS, Validation(size=3, take="stratified"), seed=1)
+        prepare.split(LABELS, Validation(size=3, take="stratified", seed=1))
 
 
 def write_raw(images: np.ndarray, labels: np.ndarray, names: tuple[str, str] = TRAIN) -> None:
@@ -54,7 +54,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
 def test_images_are_normalized_in_parts_as_they_would_be_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prepare, "PART", 7)
     write_raw(IMAGES, LABELS)
-    chosen = prepare.split(LABELS, Validation(size=50, take="stratified"), seed=1)
+    chosen = prepare.split(LABELS, Validation(size=50, take="stratified", seed=1))
     levels = prepare.write_images("train", IdxFile(prepare.RAW / TRAIN[0]), ~chosen)
     found = read_images("train")
     np.testing.assert_array_equal(found, IMAGES[~chosen].astype(np.float32) / 255)
