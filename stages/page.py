@@ -67,7 +67,7 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
 def main() -> None:
     chosen = read_parameters()
     dataset, images = read_numbers(DATA, "dataset", "test")
-    epochs, parameters = read_numbers(TRAIN, "epochs", "parameters")
+    (parameters,) = read_numbers(TRAIN, "parameters")
     accuracy, low, high, errors, loss = read_numbers(
         TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "loss"
     )
@@ -76,7 +76,6 @@ def main() -> None:
         "errors": (f"{errors:,}", f"of {images:,} test images"),
         "test loss": (f"{loss:.4f}", ""),
         "parameters": (f"{parameters:,}", ""),
-        "epochs": (f"{epochs:,}", ""),
     }
     library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)
     write_bytes(PAGE, fill(f"{chosen.network} on {dataset}", numbers, chosen.plot.dpi, library).encode())

@@ -59,26 +59,20 @@ def split(labels: np.ndarray, validation: Validation) -> np.ndarray:
     return chosen
 
 
-def write_images(name: str, images: IdxFile, chosen: np.ndarray) -> np.ndarray:
+def write_images(name: str, images: IdxFile, chosen: np.ndarray) -> None:
     """Write the chosen images, normalized, to data/prepared/.
 
     Args:
         name: of the split.
         images: shape (n, 28, 28).
         chosen: bool of shape (n,).
-
-    Returns:
-        How often each of the 256 grey levels stands in the chosen images: int64 of shape (256,).
     """
-    levels = np.zeros(256, np.int64)
     header = {"descr": "<f4", "fortran_order": False, "shape": (int(chosen.sum()), SIDE, SIDE)}
     with replacing(PREPARED / f"{name}_images.npy") as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(images), PART):
             part = images.read(start, start + PART)[chosen[start : start + PART]]
-            levels += np.bincount(part.ravel(), minlength=256)
             file.write(part.astype(np.float32) / np.float32(255))
-    return levels
 
 
 def write_labels(name: str, labels: np.ndarray) -> None:
@@ -97,23 +91,18 @@ def image_hashes(images: IdxFile) -> np.ndarray:
     return np.frombuffer(hashes, np.uint64)
 
 
-def summarize(dataset: str, labels: dict[str, np.ndarray], levels: np.ndarray, leakage: int) -> dict[str, object]:
+def summarize(dataset: str, labels: dict[str, np.ndarray], leakage: int) -> dict[str, object]:
     """The numbers of metrics/data.json.
 
     Args:
         dataset: its name.
         labels: of each split.
-        levels: how often each grey level stands in the training split, shape (256,).
         leakage: how many test images stand among the training and validation images too.
     """
-    values = np.arange(256) / 255
-    mean = np.average(values, weights=levels)
     shares = np.bincount(labels["train"], minlength=CLASSES) / len(labels["train"])
     return {
         "dataset": dataset,
         **{split: len(of_split) for split, of_split in labels.items()},
-        "pixel_mean": round(float(mean), 6),
-        "pixel_std": round(float(np.sqrt(np.average((values - mean) ** 2, weights=levels))), 6),
         "smallest_class": round(float(shares.min()), 6),
         "largest_class": round(float(shares.max()), 6),
         "leakage": leakage,
@@ -130,14 +119,14 @@ def main() -> None:
     test_images, test_labels = read_raw(TEST)
     held_out = split(labels, parameters.prepare.validation)
 
-    levels = write_images("train", images, ~held_out)
+    write_images("train", images, ~held_out)
     write_images("validation", images, held_out)
     write_images("test", test_images, np.ones(len(test_images), bool))
     splits = {"train": labels[~held_out], "validation": labels[held_out], "test": test_labels}
     for name, of_split in splits.items():
         write_labels(name, of_split)
     leakage = int(np.isin(image_hashes(test_images), image_hashes(images)).sum())
-    write_json(METRICS, summarize(parameters.fetch.dataset, splits, levels, leakage))
+    write_json(METRICS, summarize(parameters.fetch.dataset, splits, leakage))
 
 
 if __name__ == "__main__":

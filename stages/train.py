@@ -143,8 +143,14 @@ def main() -> None:
     with replacing(FIRST_KERNEL) as partial:
         np.save(partial, networks.first_kernel(model))
     write_table(LAYERS, networks.layer_table(model))
-    final = {name: last[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    write_json(METRICS, final | {"epochs": network.epochs, "parameters": model.count_params()})
+    final = {
+        "train_accuracy": last["accuracy"],
+        "train_loss": last["loss"],
+        "val_accuracy": last["val_accuracy"],
+        "val_loss": last["val_loss"],
+        "parameters": model.count_params(),
+    }
+    write_json(METRICS, final)
 
 
 if __name__ == "__main__":

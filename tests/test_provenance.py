@@ -1,6 +1,5 @@
 """What is edited while a stage runs reaches neither dvc.lock nor the run cache."""
 
-import json
 from functools import partial
 
 import pytest
@@ -37,7 +36,7 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_what_it_ran_on(
 
     if file == "params.yaml":
         repository.dvc("repro", "train")
-        assert json.loads((repository.path / "metrics/train.json").read_text())["epochs"] == 2
+        assert (repository.path / "plots/history.csv").read_text().count("\n") == 1 + 2
 
 
 def test_an_edit_that_does_not_concern_the_stage_costs_no_result(repository: Repository):
