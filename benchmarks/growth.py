@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.growth
 
 The larger datasets are data/raw/ repeated with each image shifted and dimmed at random; they live in a temporary
-folder (7 GB). `train` is one epoch of mlp. Writes benchmarks/results/growth.md, which Git ignores.
+folder (7 GB). `train` is one epoch of mlp. Writes every run to benchmarks/results/growth.csv, from which
+`python -m benchmarks.tables` makes a table.
 """
 
 import shutil
@@ -14,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
+from benchmarks.tables import RESULTS, growth_table
 from digits.dataset import SIDE, TEST, TRAIN, IdxFile, encode_idx
+from digits.files import write_table
 
-RESULTS = ROOT / "benchmarks/results"
 TIMES = [1, 4, 16]
 STAGES = ["prepare", "train", "evaluate"]
 RUNS = 3
@@ -60,20 +62,8 @@ def main() -> None:
                     cost = f"{process.seconds:6.1f} s {process.memory:6.0f} MiB"
                     print(f"{times:3} times MNIST, run {run + 1}: {stage:9} {cost}", flush=True)
     runs = pd.DataFrame(rows)
-    table = runs.pivot_table(index="stage", columns="times", aggfunc={"s": "median", "MiB": "max"}, sort=False).round(1)
-    images = {times: times * 54_000 * SIDE * SIDE * 4 / 2**20 for times in TIMES}
-    seconds = runs.groupby(["stage", "times"])["s"].median()
-    lines = [table.to_markdown(), ""]
-    for stage in STAGES:
-        first, second, last = (seconds[stage, times] for times in TIMES)
-        straight = first + (second - first) / (TIMES[1] - TIMES[0]) * (TIMES[2] - TIMES[0])
-        lines.append(f"{stage}: 16 times MNIST takes {last / straight:.2f} of the straight line through 1 and 4 times")
-    lines.append(
-        f"training images as float32: {', '.join(f'{times} times {size:.0f} MiB' for times, size in images.items())}"
-    )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "growth.md").write_text("\n".join(lines) + "\n")
-    print("\n" + "\n".join(lines))
+    write_table(RESULTS / "growth.csv", runs)
+    print(f"\n{growth_table(runs)}")
 
 
 if __name__ == "__main__":

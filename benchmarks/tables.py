@@ -1,0 +1,142 @@
+"""Put the tables that the pages show into them, made from what the benchmarks measured.
+
+Usage: python -m benchmarks.tables
+
+A table stands between `<!-- NAME -->` and `<!-- end -->` in README.md and docs/; NAME is a function of TABLES below.
+"""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.stats import ttest_ind
+
+from benchmarks.processes import ROOT
+from digits.files import write_bytes
+from digits.parameters import Network, read_parameters
+
+RESULTS = ROOT / "benchmarks/results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OURS, PLAIN = "stages.train", "benchmarks.plain_keras"
+IMAGES = 54_000  # that are trained on
+
+
+def read_runs(name: str) -> pd.DataFrame:
+    """The runs that a benchmark wrote, a row each."""
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def recipe(network: Network) -> str:
+    """How a network is trained, in a few words."""
+    optimizer = f"{network.optimizer.name} {network.optimizer.arguments['learning_rate']:g}"
+    cycle = ", one cycle" if network.one_cycle else ""
+    epochs = f"{network.epochs} epoch{'s' if network.epochs > 1 else ''}"
+    return f"{optimizer}{cycle}, {epochs}, batch {network.batch_size}"
+
+
+def results() -> str:
+    """A row a network: its recipe and what it reaches on MNIST's test images, best first."""
+    networks = read_parameters(ROOT / "params.yaml").networks
+    runs = read_runs("speed")
+    rows: list[dict[str, str]] = []
+    for name, accuracies in runs[runs["by"] == OURS].sort_values("seed").groupby("network")["accuracy"]:
+        rows.append({
+            "network": str(name),
+            "recipe": recipe(networks[str(name)]),
+            "test accuracy, %": f"{accuracies.mean():.2f} \u00b1 {accuracies.std():.2f}",
+            "with seeds 1 to 5": " ".join(f"{accuracy:.2f}" for accuracy in accuracies),
+        })  # fmt: skip
+    rows.sort(key=lambda row: row["test accuracy, %"], reverse=True)
+    return pd.DataFrame(rows).to_markdown(index=False)
+
+
+def dense_flops(network: Network) -> float | None:
+    """FLOP of training a network of dense layers on one image; None where other layers compute too.
+
+    Two for each weight forward, two for its gradient, and two to hand the error down, which the first layer need not.
+    """
+    width, widths = 784, []
+    for layer in network.layers:
+        if layer.name == "Dense":
+            widths.append(width * layer.arguments["units"])
+            width = layer.arguments["units"]
+        elif layer.name not in {"Flatten", "Dropout", "BatchNormalization"}:
+            return None
+    return 6 * sum(widths) - 2 * widths[0]
+
+
+def speed_table(runs: pd.DataFrame) -> str:
+    """A row a network: ours, plain Keras where it ran, and how they compare."""
+    networks = read_parameters(ROOT / "params.yaml").networks
+    rows = []
+    for name, of_network in runs.groupby("network", sort=False):
+        ours, plain = (of_network[of_network["timed"] & (of_network["by"] == by)] for by in (OURS, PLAIN))
+        accuracy, plain_accuracy = (of_network.loc[of_network["by"] == by, "accuracy"] for by in (OURS, PLAIN))
+        flops = dense_flops(networks[str(name)])
+        row = {"network": name, "train, s": f"{ours['process'].median():.1f}"}
+        if len(plain):
+            ratios = plain["process"].to_numpy() / ours["process"].to_numpy()
+            row |= {"fit, s": f"{plain['process'].median():.1f}", "times as fast": f"{np.median(ratios):.1f}"}
+        row |= {"training alone, s": f"{ours['training'].median():.1f}", "an epoch, s": f"{ours['epoch'].median():.2f}"}
+        if flops:
+            reached = flops * IMAGES / ours["epoch"] / 1e9
+            row["GFLOP/s"] = f"{reached.median():.0f} ({(reached / ours['rate']).median():.0%})"
+        row["accuracy, %"] = f"{accuracy.mean():.2f} \u00b1 {accuracy.std():.2f}"
+        if len(plain):
+            row["fit's accuracy, %"] = f"{plain_accuracy.mean():.2f} \u00b1 {plain_accuracy.std():.2f}"
+            row["Welch's p"] = f"{ttest_ind(accuracy, plain_accuracy, equal_var=False).pvalue:.2f}"
+        row["MiB"] = f"{ours['memory'].max():.0f}"
+        if len(plain):
+            row["fit's MiB"] = f"{plain['memory'].max():.0f}"
+        rows.append(row)
+    timed = runs[runs["timed"]]
+    return (
+        f"{pd.DataFrame(rows).fillna('').to_markdown(index=False)}\n\n"
+        f"Times are medians of {timed['seed'].nunique()} runs in turn, accuracies means and standard deviations over "
+        f"{runs['seed'].nunique()} seeds. In brackets stands the\nshare of what a large float32 matrix product reached "
+        f"just before the run, in the median {timed['rate'].median():.0f} GFLOP/s."
+    )
+
+
+def growth_table(runs: pd.DataFrame) -> str:
+    """A row a stage: its seconds and memory by how many times MNIST it worked on, and how straight that line is."""
+    rows = []
+    for stage, of_stage in runs.groupby("stage", sort=False):
+        by_times = of_stage.groupby("times")
+        seconds, memory = by_times["s"].median(), by_times["MiB"].max()
+        (one, some, many), times = seconds, [int(times) for times in seconds.index]
+        straight = one + (some - one) * (times[2] - times[0]) / (times[1] - times[0])
+        row = {"stage": str(stage)}
+        row |= {f"{n} times": f"{s:.1f} s, {m:.0f} MiB" for n, s, m in zip(times, seconds, memory, strict=True)}
+        rows.append(row | {f"of the straight line at {times[2]}": f"{many / straight:.2f}"})
+    return pd.DataFrame(rows).to_markdown(index=False)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "results": results,
+    "speed": lambda: speed_table(read_runs("speed")),
+    "growth": lambda: growth_table(read_runs("growth")),
+}
+
+
+def filled(page: str) -> str:
+    """The text of a page with each of its tables as the measurements have it."""
+
+    def table(place: re.Match[str]) -> str:
+        return f"<!-- {place[1]} -->\n{TABLES[place[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- ([a-z]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Fill the pages."""
+    for page in PAGES:
+        page_text = page.read_text()
+        if filled(page_text) != page_text:
+            write_bytes(page, filled(page_text).encode())
+            print(f"{page.relative_to(ROOT)} has new tables")
+
+
+if __name__ == "__main__":
+    main()
