@@ -1,0 +1,98 @@
+"""What README.md and docs/ tell a reader to type does what they say: typed in order, in one clone.
+
+On real MNIST, where MNIST_MIRROR is a folder, what is shown has to come; elsewhere the commands have to work.
+"""
+
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.tables import PAGES, filled
+from tests.conftest import ROOT, Repository
+
+ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1"}
+"""What a test of the tests cannot run, or what takes long and is run before a release."""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The console and Python blocks of a page, in order: their language and their text."""
+    return re.findall(r"^```(console|python)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def typed(block: str) -> list[tuple[str, list[str]]]:
+    """The commands of a console block, each with the lines that are shown below it."""
+    commands: list[tuple[str, list[str]]] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            commands.append((line.removeprefix("$ "), []))
+        else:
+            commands[-1][1].append(line.rstrip())
+    return commands
+
+
+def missing(shown: list[str], printed: str) -> list[str]:
+    """The shown lines that did not come in their order; spaces count once, and `...` stands for any lines."""
+    came = iter([" ".join(line.split()) for line in printed.splitlines()])
+    return [line for line in shown if line and line != "..." and " ".join(line.split()) not in came]
+
+
+@pytest.fixture(scope="module")
+def reader(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A fresh clone with the installed environment, and MNIST at hand or the embedded digits chosen."""
+    repository = fresh.copy(tmp_path_factory.mktemp("reader") / "clone")
+    (repository.path / ".venv").symlink_to(sys.prefix)
+    mirror = os.environ.get("MNIST_MIRROR")
+    if mirror:
+        repository.environment["MNIST_MIRROR"] = str(Path(mirror).resolve())
+    else:
+        repository.replace("params.yaml", "dataset: mnist", "dataset: digits")
+        repository.commit("On the embedded digits")
+    return repository
+
+
+@pytest.mark.slow
+def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for language, block in blocks(page):
+            if language == "python":
+                reader.run("python", "-c", block)
+                continue
+            for command, shown in typed(block):
+                words = " ".join(shlex.split(command, comments=True))
+                if words in ELSEWHERE:
+                    continue
+                if words.startswith("make "):
+                    command = f"make --old-file .venv/installed {command.removeprefix('make ')}"
+                printed = reader.run("bash", "-c", command)
+                if words.startswith("dvc queue start"):
+                    wait_for_the_queue(reader)
+                if "MNIST_MIRROR" in reader.environment:
+                    assert missing(shown, printed) == [], f"{page.name}: {command} printed\n{printed}"
+
+
+def wait_for_the_queue(repository: Repository) -> None:
+    deadline = time.monotonic() + 280
+    while re.search("Running|Queued", status := repository.dvc("queue", "status")) and time.monotonic() < deadline:
+        time.sleep(1)
+    repository.dvc("queue", "stop", "--kill")
+    assert "Failed" not in status, status
+
+
+def test_lines_that_did_not_come_are_found():
+    assert missing(["one  two", "...", "four"], "zero\n one two\nthree\nfour\n") == []
+    assert missing(["two", "one"], "one\ntwo\n") == ["one"]
+    assert typed("$ a # b\nc\n\n$ d\n") == [("a # b", ["c", ""]), ("d", [])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_those_that_the_measurements_make(page: Path):
+    assert page.read_text() == filled(page.read_text()), "python -m benchmarks.tables"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
