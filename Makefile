@@ -20,6 +20,17 @@ repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits 
 		printf 'To go back, with a network or MNIST_MIRROR at hand: git checkout params.yaml && make repro\n'; }
 	@dvc repro
 
+.PHONY: experiments
+experiments: .venv/installed ## show the experiments side by side
+	dvc exp show --no-pager --drop '.*' --keep '^(Experiment|network|dataset|seed|val_accuracy|accuracy|errors)$$'
+
+.PHONY: picture
+picture: .venv/installed ## draw the README's picture of the plots' page (needs Chromium)
+	dvc plots show --out .page-picture
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,1200 --virtual-time-budget=8000 \
+		--screenshot=docs/plots-page.png .page-picture/index.html
+	rm -r .page-picture
+
 .PHONY: test
 test: .venv/installed-dev ## run the tests
 	pytest
