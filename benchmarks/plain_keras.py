@@ -23,8 +23,9 @@ def main() -> None:
 
     keras.utils.set_random_seed(parameters.seed)
     model = networks.build(name, network)
+    steps = network.epochs * math.ceil(len(images) / network.batch_size)
     model.compile(
-        optimizer=networks.build_optimizer(name, network, network.epochs * math.ceil(len(images) / network.batch_size)),
+        optimizer=networks.build_optimizer(name, network, model, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not networks.ends_in_probabilities(model)),
         metrics=["accuracy"],
     )

@@ -6,6 +6,7 @@ TensorFlow takes seconds to import, so only what needs a network imports this mo
 import difflib
 import io
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -15,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 from digits.command import Refusal
 from digits.dataset import CLASSES, SIDE
 from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
 from digits.tensorflow import keras, tf
+from digits.vocabulary import ALLOWED, check_arguments, check_class, check_outputs, check_saved
 
 PATH = Path("models/model.keras")
 FORWARD_BATCH = 1000  # images; measured on 2 cores, 500 to 2,000 are equally fast
@@ -49,26 +51,27 @@ def build(name: str, network: Network) -> keras.Sequential:
         network: its description.
 
     Raises:
-        Refusal: Keras has no such layer, refuses its arguments or cannot put it behind the one before, or the network
-            does not end in one number a class.
+        Refusal: Keras has no such layer, refuses its arguments or cannot put it behind the one before, the layer or
+            an argument is not in the vocabulary, or the network does not end in logits or a softmax of the classes.
     """
     model = keras.Sequential([keras.Input((SIDE, SIDE))], name="network")
     for index, layer in enumerate(network.layers):
         key = f"networks.{name}.layers.{index}"
-        _try(key, layer, lambda: model.add(_make(keras.layers, keras.Layer, layer)))  # noqa: B023
+        _try(key, layer, lambda: model.add(_make(keras.layers, layer)))  # noqa: B023
     if model.output_shape != (None, CLASSES):
         raise Refusal(
             f"params.yaml: networks.{name}.layers end in the shape {model.output_shape[1:]} an image, "
             f"expected ({CLASSES},): a logit or a probability for each class"
         )
+    check_outputs(model, f"params.yaml: networks.{name}")
     return model
 
 
-def build_optimizer(name: str, network: Network, steps: int) -> keras.optimizers.Optimizer:
-    """Make the network's optimizer, with its learning rate constant or along one cycle of that many steps.
+def build_optimizer(name: str, network: Network, model: keras.Sequential, steps: int) -> keras.optimizers.Optimizer:
+    """Make the network's optimizer for the model, its learning rate constant or along one cycle of that many steps.
 
     Raises:
-        Refusal: Keras has no such optimizer or refuses its arguments.
+        Refusal: Keras has no such optimizer or refuses its arguments, or it is not in the vocabulary.
     """
     optimizer = network.optimizer
     if network.one_cycle:
@@ -83,21 +86,24 @@ def build_optimizer(name: str, network: Network, steps: int) -> keras.optimizers
         )
         arguments = optimizer.arguments | {"learning_rate": schedule}
         optimizer = KerasObject(name=optimizer.name, arguments=arguments)
-    made: keras.optimizers.Optimizer = _try(
-        f"networks.{name}.optimizer",
-        network.optimizer,
-        lambda: _make(keras.optimizers, keras.optimizers.Optimizer, optimizer),
-    )
-    return made
+
+    def make() -> keras.optimizers.Optimizer:
+        made = _make(keras.optimizers, optimizer)
+        made.build(model.trainable_variables)
+        return made
+
+    return _try(f"networks.{name}.optimizer", network.optimizer, make)
 
 
-def _make(module: ModuleType, base: type, description: KerasObject) -> Any:
+def _make(module: ModuleType, description: KerasObject) -> Any:
+    path = module.__name__.removesuffix(".api")
     found = getattr(module, description.name, None)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        known = [name for name, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)]
-        close = difflib.get_close_matches(description.name, known)
+    if not isinstance(found, type):
+        close = difflib.get_close_matches(description.name, ALLOWED[path])
         hint = f"; close to it are {', '.join(close)}" if close else ""
-        raise ValueError(f"{module.__name__.removesuffix('.api')} has no class of that name{hint}")
+        raise ValueError(f"{path} has no class of that name{hint}")
+    check_class(path, found.__name__)
+    check_arguments(description.arguments)
     return found(**description.arguments)
 
 
@@ -112,16 +118,10 @@ def _try(key: str, description: KerasObject, make: Callable[[], Any]) -> Any:
 
 def reason(error: Exception) -> str:
     """What Keras or TensorFlow says is wrong, in a line: the last one, where they tell of the code that led there."""
-    said = str(error).strip() or type(error).__name__
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).strip() or type(error).__name__  # without Keras's bold type
     if said.startswith("in user code"):
         said = said.splitlines()[-1]
     return f"{' '.join(said.split()):.300}"
-
-
-def ends_in_probabilities(model: keras.Sequential) -> bool:
-    """Whether the last layer is a softmax; any other gives logits."""
-    last = model.layers[-1]
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
 
 
 def logits(model: keras.Sequential, images: tf.Tensor, training: bool) -> tf.Tensor:
@@ -134,15 +134,18 @@ def logits(model: keras.Sequential, images: tf.Tensor, training: bool) -> tf.Ten
     return outputs.op.inputs[0] if outputs.op.type == "Softmax" else outputs
 
 
-def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """How probable the model finds each class.
+def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
+    """How probable the model finds each class, as a logarithm: a probability itself ends at 1e-308.
 
     Args:
         model: as `build` or `load` gives it.
         images: float32 of shape (n, 28, 28) in [0, 1].
 
     Returns:
-        float64 of shape (n, 10), rows that sum to 1.
+        float64 of shape (n, 10), rows whose exponentials sum to 1.
+
+    Raises:
+        Refusal: what the model gives for an image are no numbers.
     """
 
     @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)], autograph=False)
@@ -153,7 +156,15 @@ def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     for start in range(0, len(images), FORWARD_BATCH):
         parts.append(forward(images[start : start + FORWARD_BATCH]).numpy())
         release(images)
-    return softmax(np.concatenate(parts).astype(np.float64), axis=1)
+    outputs = np.concatenate(parts).astype(np.float64)
+    if not np.isfinite(outputs).all():
+        raise Refusal("the network gives for an image what is not a number; train it with a lower learning_rate")
+    return log_softmax(outputs, axis=1)
+
+
+def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
+    """The exponentials of `log_probabilities`: float64 of shape (n, 10), rows that sum to 1."""
+    return np.exp(log_probabilities(model, images))
 
 
 def layer_table(model: keras.Sequential) -> pd.DataFrame:
@@ -209,11 +220,13 @@ def load(path: Path = PATH) -> keras.Sequential:
     """Read a model that `save` wrote, running no code that the file may bring along.
 
     Raises:
-        Refusal: there is no file, or it is no model from images of (n, 28, 28) to ten numbers each.
+        Refusal: there is no file, or it is no such model from images of (n, 28, 28) to ten logits or probabilities.
     """
     if not path.is_file():
         raise Refusal(f"{path} is missing; `dvc repro` trains it")
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
         raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error
@@ -222,4 +235,5 @@ def load(path: Path = PATH) -> keras.Sequential:
             f"{path} takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
             f"expected ({SIDE}, {SIDE}) and ({CLASSES},)"
         )
+    check_outputs(model, str(path))
     return model

@@ -134,6 +134,11 @@ class Parameters(Section):
 
     @model_validator(mode="after")
     def _network_exists(self) -> "Parameters":
+        for name in self.networks:
+            if not name or set(".[]") & set(name):
+                raise ValueError(
+                    f"networks: {name!r} is a name that DVC cannot look up, expected one without dots and brackets"
+                )
         if self.network not in self.networks:
             raise ValueError(f"network: {self.network!r} is unknown, expected one of {', '.join(self.networks)}")
         return self

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from digits import network
 from digits.accuracy import wilson_interval
@@ -48,10 +48,15 @@ def score_classes(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(scores).round(6)
 
 
-def score(probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, float]:
-    """The numbers of metrics/test.json, from what `predict` takes and gives.
+def score(log_probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, float]:
+    """The numbers of metrics/test.json.
 
-    `accuracy_low` and `accuracy_high` bound the accuracy's 95% Wilson interval.
+    `accuracy_low` and `accuracy_high` bound the accuracy's 95% Wilson interval. `loss` is the cross-entropy whole,
+    where scikit-learn's log_loss takes probabilities and ends at 36.
+
+    Args:
+        log_probabilities: shape (n, 10), the logarithms of what `predict` was given.
+        predictions: what it gave.
     """
     actual, predicted = predictions["actual"], predictions["predicted"]
     correct = (actual == predicted).to_numpy()
@@ -60,7 +65,7 @@ def score(probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, flo
         "accuracy": correct.mean(),
         "accuracy_low": low,
         "accuracy_high": high,
-        "loss": log_loss(actual, probabilities, labels=DIGITS),
+        "loss": -log_probabilities[np.arange(len(actual)), actual].mean(),
         "macro_f1": f1_score(actual, predicted, labels=DIGITS, average="macro", zero_division=0),
         "calibration_error": expected_calibration_error(reliability(predictions["confidence"].to_numpy(), correct)),
     }
@@ -71,10 +76,10 @@ def main() -> None:
     parameters = read_parameters()
     images, labels = read_split("test")
     network.compute_reproducibly(parameters.seed, parameters.threads)
-    probabilities = network.probabilities(network.load(), images)
+    log_probabilities = network.log_probabilities(network.load(), images)
 
-    predictions = predict(probabilities, labels)
-    numbers = score(probabilities, predictions)
+    predictions = predict(np.exp(log_probabilities), labels)
+    numbers = score(log_probabilities, predictions)
     write_table(PREDICTIONS, predictions)
     write_table(CLASS_TABLE, score_classes(predictions))
     write_json(METRICS, numbers)

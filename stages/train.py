@@ -22,7 +22,7 @@ from digits.command import Refusal
 from digits.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
 from digits.files import replacing, write_json, write_table
 from digits.parameters import Network, read_parameters
-from digits.tensorflow import keras, tf
+from digits.tensorflow import keras
 from stages import run
 
 FIRST_KERNEL = Path("models/first_kernel.npy")
@@ -62,7 +62,6 @@ def train(
         Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss or a weight is no longer
             a number.
     """
-    optimizer.build(model.trainable_variables)
     train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile)
     validate = compile_validation(model)
     shuffle = np.random.default_rng(seed)
@@ -71,15 +70,15 @@ def train(
         order = shuffle.permutation(len(training[0]))
         try:
             accuracy, loss = train_epoch(order, progress_bar(len(order)) if bar else None)
-        except (tf.errors.OpError, TypeError, ValueError) as error:  # what Keras finds only on the way
+        except Exception as error:  # what Keras finds only on the way: TypeError, OverflowError, tf.errors.OpError, ...
             raise Refusal(f"params.yaml: the network cannot be trained: {networks.reason(error)}") from error
         with averaged_weights(model, optimizer):
             val_accuracy, val_loss = validate(validation) if len(validation[0]) else (None, None)
             weights = model.get_weights()
-        if not all(np.isfinite(value).all() for value in (loss, val_loss or 0, *weights)):
-            found = "a weight is not a number" if math.isfinite(loss) else f"the loss is {loss}"
-            rate = network.optimizer.arguments["learning_rate"]
-            raise Refusal(f"{found} after epoch {epoch}; try a learning_rate below {rate}")
+        for what, value in [("loss", loss), ("val_loss", val_loss or 0), *(("a weight", weight) for weight in weights)]:
+            if not np.isfinite(value).all():
+                rate = network.optimizer.arguments["learning_rate"]
+                raise Refusal(f"{what} is not a number after epoch {epoch}; try a learning_rate below {rate}")
         yield {
             "epoch": epoch,
             "accuracy": accuracy,
@@ -131,7 +130,8 @@ def main() -> None:
 
     networks.compute_reproducibly(parameters.seed, parameters.threads)
     model = networks.build(name, network)
-    optimizer = networks.build_optimizer(name, network, network.epochs * math.ceil(images / network.batch_size))
+    steps = network.epochs * math.ceil(images / network.batch_size)
+    optimizer = networks.build_optimizer(name, network, model, steps)
     model.summary()
 
     began = time.perf_counter()

@@ -58,7 +58,7 @@ def test_a_layer_that_keras_refuses_is_named_by_its_key(layer: KerasObject, said
 )
 def test_an_optimizer_that_keras_refuses_is_named_by_its_key(optimizer: KerasObject, said: str):
     with pytest.raises(Refusal, match=rf"^params.yaml: networks.x.optimizer: {said}"):
-        networks.build_optimizer("x", described(FLATTEN, LOGITS, optimizer=optimizer), steps=10)
+        networks.build_optimizer("x", described(FLATTEN, LOGITS, optimizer=optimizer), LINEAR, steps=10)
 
 
 @pytest.mark.parametrize("layers", [[FLATTEN], [LOGITS], [FLATTEN, KerasObject(name="Dense", arguments={"units": 11})]])
