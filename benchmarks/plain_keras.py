@@ -13,6 +13,7 @@ from digits.arrays import read_split
 from digits.command import run
 from digits.parameters import read_parameters
 from digits.tensorflow import keras
+from digits.vocabulary import ends_in_probabilities
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     steps = network.epochs * math.ceil(len(images) / network.batch_size)
     model.compile(
         optimizer=networks.build_optimizer(name, network, model, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not networks.ends_in_probabilities(model)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_probabilities(model)),
         metrics=["accuracy"],
     )
     began = time.perf_counter()

@@ -63,7 +63,7 @@ def build(name: str, network: Network) -> keras.Sequential:
             f"params.yaml: networks.{name}.layers end in the shape {model.output_shape[1:]} an image, "
             f"expected ({CLASSES},): a logit or a probability for each class"
         )
-    check_outputs(model, f"params.yaml: networks.{name}")
+    check_outputs(model, f"params.yaml: networks.{name}.layers")
     return model
 
 
@@ -235,5 +235,5 @@ def load(path: Path = PATH) -> keras.Sequential:
             f"{path} takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
             f"expected ({SIDE}, {SIDE}) and ({CLASSES},)"
         )
-    check_outputs(model, str(path))
+    check_outputs(model, f"{path}: layers")
     return model

@@ -65,46 +65,18 @@ REFUSED_OPTIMIZERS = {
     "it wraps other optimizers": "LossScaleOptimizer MultiOptimizer",
 }
 
+OPTIMIZERS = frozenset([
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam", "RMSprop",
+    "SGD", "ScheduleFreeAdamW",
+])  # fmt: skip
+INITIALIZERS = frozenset([
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal", "LecunUniform",
+    "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "STFT", "TruncatedNormal", "VarianceScaling", "Zeros",
+])  # fmt: skip
 ALLOWED = {
     "keras.layers": WEIGHTED_LAYERS | KEEPING_LAYERS | OTHER_LAYERS,
-    "keras.optimizers": frozenset(
-        [
-            "Adadelta",
-            "Adafactor",
-            "Adagrad",
-            "Adam",
-            "AdamW",
-            "Adamax",
-            "Ftrl",
-            "Lamb",
-            "Lion",
-            "Muon",
-            "Nadam",
-            "RMSprop",
-            "SGD",
-            "ScheduleFreeAdamW",
-        ]
-    ),  # fmt: skip
-    "keras.initializers": frozenset(
-        [
-            "Constant",
-            "GlorotNormal",
-            "GlorotUniform",
-            "HeNormal",
-            "HeUniform",
-            "Identity",
-            "LecunNormal",
-            "LecunUniform",
-            "Ones",
-            "Orthogonal",
-            "RandomNormal",
-            "RandomUniform",
-            "STFT",
-            "TruncatedNormal",
-            "VarianceScaling",
-            "Zeros",
-        ]
-    ),  # fmt: skip
+    "keras.optimizers": OPTIMIZERS,
+    "keras.initializers": INITIALIZERS,
     "keras.regularizers": frozenset(["L1", "L1L2", "L2", "OrthogonalRegularizer"]),
     "keras.constraints": frozenset(["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"]),
 }
@@ -180,7 +152,18 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def check_outputs(model: keras.Sequential, where: str) -> None:
-    """Refuse outputs that are neither logits nor the probabilities of a final softmax, as far as the layers tell."""
+    """Let pass outputs that are logits or the probabilities of a final softmax.
+
+    Args:
+        model: from images of (n, 28, 28) to ten numbers each.
+        where: the key of its layers, for what is said of a mistake.
+
+    Raises:
+        Refusal: the layers do not tell that they are either.
+    """
+    dtype = model.outputs[0].dtype
+    if dtype != "float32":
+        raise Refusal(f"{where} end in {dtype}, expected float32: give the last of them that dtype")
     if ends_in_probabilities(model):
         return
     signed = (keras.activations.linear, keras.activations.log_softmax)
@@ -192,8 +175,8 @@ def check_outputs(model: keras.Sequential, where: str) -> None:
             break
     function = f" with the activation {activation.__name__}" if activation else ""
     raise Refusal(
-        f"{where}.layers.{index} is {kind}{function}, from which the outputs come; expected a softmax as the last layer, "
-        "or logits: weights without an activation, then at most reshaped, pooled, rescaled or normalized"
+        f"{where}.{index} is {kind}{function}, from which the outputs come; expected a final softmax, or "
+        "logits: weights without an activation, then at most reshaped, pooled, rescaled or normalized"
     )
 
 

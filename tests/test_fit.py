@@ -5,9 +5,10 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
@@ -271,8 +272,9 @@ SHAPES = {
 
 
 @st.composite
-def descriptions(draw: st.DrawFn) -> Network:
-    front, table = SHAPES[draw(names(["images", "images", "rows", "rows", "volumes", "vectors", "films"]))]
+def descriptions(draw: st.DrawFn, shape: str) -> Network:
+    """A network of the layers that take that shape, with any optimizer."""
+    front, table = SHAPES[shape]
     layers = draw(st.lists(one_of(table) | one_of(table) | one_of(ANYWHERE), min_size=1, max_size=2))
     ((name, arguments),) = draw(one_of(OPTIMIZERS)).items()
     rate = {"learning_rate": draw(names([0.001, 0.01]))}
@@ -296,19 +298,28 @@ def made(network: Network) -> tuple[keras.Sequential, keras.optimizers.Optimizer
     return model, networks.build_optimizer("x", network, model, steps)
 
 
-def batches(network: Network) -> Iterator[epoch.Split]:
+METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+
+
+def trained(network: Network) -> list[np.ndarray]:
+    """What `train` makes of it: each metric over the epochs, and each weight."""
+    model, optimizer = made(network)
+    rows = list(train.train(model, optimizer, network, TRAINING, VALIDATION, SEED, bar=False))
+    return [np.array([row[metric] for row in rows]) for metric in METRICS] + model.get_weights()
+
+
+def batches(images: np.ndarray, network: Network) -> Iterator[epoch.Split]:
     """What `train` takes step by step, for the generator that `fit` reads."""
-    images, labels = TRAINING
     shuffle = np.random.default_rng(SEED)
     while True:
         order = shuffle.permutation(len(images))
         for start in range(0, len(images), network.batch_size):
             batch = order[start : start + network.batch_size]
-            yield images[batch], labels[batch]
+            yield images[batch], TRAINING[1][batch]
 
 
-def fitted(network: Network) -> tuple[dict[str, list[float]], list[np.ndarray]]:
-    """What Keras makes of it: its history and its weights."""
+def fitted(network: Network, brightness: float = 1) -> list[np.ndarray]:
+    """What Keras makes of it, in the same form."""
     model, optimizer = made(network)
     model.compile(
         optimizer,
@@ -316,30 +327,44 @@ def fitted(network: Network) -> tuple[dict[str, list[float]], list[np.ndarray]]:
         metrics=["accuracy"],
         jit_compile=network.jit_compile,
     )
-    with threefry():  # as `train` has it under XLA
+    with threefry() if network.jit_compile else nullcontext():  # as `train` draws under XLA
         history = model.fit(
-            batches(network), steps_per_epoch=math.ceil(len(TRAINING[0]) / network.batch_size), epochs=network.epochs,
+            batches(TRAINING[0] * np.float32(brightness), network), epochs=network.epochs,
+            steps_per_epoch=math.ceil(len(TRAINING[0]) / network.batch_size),
             validation_data=VALIDATION, validation_batch_size=len(VALIDATION[0]), verbose=0,
             callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else [],
         ).history  # fmt: skip
-    return history, model.get_weights()
+    return [np.array(history[metric]) for metric in METRICS] + model.get_weights()
 
 
-@given(descriptions())
-@settings(max_examples=1000 if TORTURE else 50)
-def test_a_network_trains_as_fit_trains_it_or_is_refused(network: Network):
-    try:
-        model, optimizer = made(network)
-        rows = list(train.train(model, optimizer, network, TRAINING, VALIDATION, SEED, bar=False))
-    except Refusal:
-        event("refused")
-        return
-    event("trained")
-    history, weights = fitted(network)
-    for metric in ("accuracy", "loss", "val_accuracy", "val_loss"):
-        np.testing.assert_allclose([row[metric] for row in rows], history[metric], rtol=1e-4, atol=1e-5, err_msg=metric)
-    for ours, theirs in zip(model.get_weights(), weights, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return np.abs(one.astype(np.float64) - other).max(initial=0)
+
+
+def check(network: Network) -> None:
+    """Both compute the same, in another order: sums differ in their last digits, and so do the results.
+
+    Except where an optimizer divides a gradient by its own size, and the gradient is such a last digit: that of a bias
+    in front of a normalization, say. What `fit` itself makes otherwise of images brighter by a millionth shows where.
+    """
+    ours, theirs = trained(network), fitted(network)
+    differences = [largest_difference(*pair) for pair in zip(ours, theirs, strict=True)]
+    bounds = [1e-5 + 1e-4 * np.abs(value).max(initial=0) for value in theirs]
+    if np.greater(differences, bounds).any():
+        brighter = fitted(network, brightness=1 + 1e-6)
+        bounds = [bound + 5 * largest_difference(*pair) for bound, *pair in zip(bounds, theirs, brighter, strict=True)]
+    np.testing.assert_array_less(differences, bounds)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_network_trains_as_fit_trains_it_or_is_refused(shape: str):
+    @given(descriptions(shape))
+    @settings(max_examples=200 if TORTURE else 10)
+    def as_fit(network: Network) -> None:
+        with suppress(Refusal):
+            check(network)
+
+    as_fit()
 
 
 def test_every_allowed_class_is_drawn():

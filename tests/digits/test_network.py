@@ -1,4 +1,3 @@
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from digits import network as networks
 from digits.command import Refusal
 from digits.parameters import KerasObject, Network, OneCycle
-from digits.tensorflow import keras
+from digits.tensorflow import keras, tf
 
 FLATTEN = KerasObject(name="Flatten", arguments={})
 LOGITS = KerasObject(name="Dense", arguments={"units": 10})
@@ -20,6 +19,10 @@ def described(*layers: KerasObject, optimizer: KerasObject = SGD, one_cycle: One
     return Network(
         layers=arguments, optimizer={optimizer.name: optimizer.arguments}, one_cycle=one_cycle, epochs=1, batch_size=8
     )
+
+
+def optimizer_for(network: Network, steps: int) -> keras.optimizers.Optimizer:
+    return networks.build_optimizer("x", network, networks.build("x", network), steps)
 
 
 def some_images(count: int) -> np.ndarray:
@@ -41,7 +44,8 @@ def test_relu_256_128_128_has_its_published_number_of_parameters():
         (KerasObject(name="Dense", arguments={"units": 10**12}), "Dense with {'units': 1000000000000} cannot be made"),
         (KerasObject(name="LSTM", arguments={"units": 3, "activation": "wings"}), "LSTM with"),
         (KerasObject(name="Conv2D", arguments={"filters": 1, "kernel_size": 3}), "Conv2D with"),
-        (KerasObject(name="Lambda", arguments={"function": "print"}), "Lambda with"),
+        (KerasObject(name="Lambda", arguments={"function": "print"}), "Lambda with .* it loads or runs what"),
+        (KerasObject(name="Layer", arguments={}), "Layer cannot be made: it only says what a layer is"),
     ],
 )
 def test_a_layer_that_keras_refuses_is_named_by_its_key(layer: KerasObject, said: str):
@@ -54,11 +58,20 @@ def test_a_layer_that_keras_refuses_is_named_by_its_key(layer: KerasObject, said
     [
         (KerasObject(name="Adamm", arguments={"learning_rate": 0.1}), "Adamm with .*Adam"),
         (KerasObject(name="Adam", arguments={"learning_rate": 0.1, "wings": 2}), "Adam with .*wings"),
+        (
+            KerasObject(name="Optimizer", arguments={"learning_rate": 0.1}),
+            "Optimizer with .*only says what an optimizer",
+        ),
+        (
+            KerasObject(name="LossScaleOptimizer", arguments={"learning_rate": 0.1}),
+            "LossScale.* wraps other optimizers",
+        ),
+        (KerasObject(name="Muon", arguments={"learning_rate": 0.1, "exclude_layers": ["("]}), "Muon with .*position 0"),
     ],
 )
 def test_an_optimizer_that_keras_refuses_is_named_by_its_key(optimizer: KerasObject, said: str):
     with pytest.raises(Refusal, match=rf"^params.yaml: networks.x.optimizer: {said}"):
-        networks.build_optimizer("x", described(FLATTEN, LOGITS, optimizer=optimizer), LINEAR, steps=10)
+        optimizer_for(described(FLATTEN, LOGITS, optimizer=optimizer), steps=10)
 
 
 @pytest.mark.parametrize("layers", [[FLATTEN], [LOGITS], [FLATTEN, KerasObject(name="Dense", arguments={"units": 11})]])
@@ -68,9 +81,7 @@ def test_a_network_of_other_than_ten_classes_is_refused(layers: list[KerasObject
 
 
 def test_one_cycle_rises_to_the_optimizers_rate_and_falls_to_near_zero():
-    schedule = networks.build_optimizer(
-        "x", described(FLATTEN, LOGITS, one_cycle=OneCycle(warm_up=0.25)), steps=100
-    )._learning_rate
+    schedule = optimizer_for(described(FLATTEN, LOGITS, one_cycle=OneCycle(warm_up=0.25)), steps=100)._learning_rate
     rates = [float(schedule(step)) for step in range(101)]
     assert rates[0] == pytest.approx(0.1 / 25)
     assert max(rates) == rates[25] == pytest.approx(0.1)
@@ -80,9 +91,7 @@ def test_one_cycle_rises_to_the_optimizers_rate_and_falls_to_near_zero():
 
 
 def test_one_cycle_without_warm_up_starts_at_the_optimizers_rate():
-    schedule = networks.build_optimizer(
-        "x", described(FLATTEN, LOGITS, one_cycle=OneCycle(warm_up=0)), steps=100
-    )._learning_rate
+    schedule = optimizer_for(described(FLATTEN, LOGITS, one_cycle=OneCycle(warm_up=0)), steps=100)._learning_rate
     assert float(schedule(0)) == pytest.approx(0.1)
     assert float(schedule(100)) == pytest.approx(0.1 / 1000)
 
@@ -97,6 +106,20 @@ def test_probabilities_are_such_whatever_the_network_ends_in(last: KerasObject):
     if last is LOGITS:
         expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_no_probability_can_hold_its_logarithm_holds():
+    model = networks.build("x", described(FLATTEN, SOFTMAX))
+    model.set_weights([np.zeros((784, 10)), np.arange(10) * 1000])
+    (found,) = networks.log_probabilities(model, some_images(1))
+    np.testing.assert_allclose(found, np.arange(10) * 1000 - 9000)
+
+
+def test_outputs_that_are_no_numbers_are_refused():
+    model = networks.build("x", described(FLATTEN, LOGITS))
+    model.set_weights([np.full((784, 10), 1e38), np.zeros(10)])  # finite, and their sums are not
+    with pytest.raises(Refusal, match="gives for an image what is not a number"):
+        networks.probabilities(model, some_images(1))
 
 
 def test_the_same_model_is_saved_as_the_same_bytes_and_loads_back(tmp_path: Path):
@@ -132,21 +155,40 @@ def test_a_model_of_other_images_is_refused(tmp_path: Path):
         networks.load(tmp_path / "model.keras")
 
 
-def test_a_model_that_brings_code_along_runs_none(tmp_path: Path):
+def test_a_model_whose_outputs_are_not_understood_is_refused(tmp_path: Path):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, activation="sigmoid")]
+    keras.Sequential([keras.Input((28, 28)), *layers]).save(tmp_path / "model.keras")
+    with pytest.raises(Refusal, match=r"model.keras: layers.1 is Dense with the activation sigmoid, from which"):
+        networks.load(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("kind", ["Lambda", "TFSMLayer", "TimeDistributed"])
+def test_a_model_that_brings_code_along_runs_none(tmp_path: Path, kind: str, safe: bool, monkeypatch):
+    """Neither what Keras's safe mode stops, nor what it would let pass."""
     mark = tmp_path / "hacked"
-    hostile = keras.Sequential(
-        [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10), keras.layers.Lambda(_mark(str(mark)))]
-    )
-    mark.unlink(missing_ok=True)  # building the model runs the function once
-    hostile.save(tmp_path / "model.keras")
-    assert "__lambda__" in zipfile.ZipFile(tmp_path / "model.keras").read("config.json").decode()
-    with pytest.raises(Refusal, match="is no Keras model that can be read"):
+    layers = [hostile_layer(kind, mark), keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential([keras.Input((28, 28)), *layers]).save(tmp_path / "model.keras")
+    mark.unlink(missing_ok=True)  # making the model runs what it brings
+    load = keras.saving.load_model
+    monkeypatch.setattr(keras.saving, "load_model", lambda path, **_: load(path, compile=False, safe_mode=safe))
+    with pytest.raises(Refusal, match=f"is no Keras model that can be read: {kind} of keras.layers stands where only"):
         networks.load(tmp_path / "model.keras")
     assert not mark.exists()
 
 
-def _mark(path: str):
-    return lambda x: (open(path, "w").close(), x)[1]  # noqa: PTH123
+def hostile_layer(kind: str, mark: Path) -> keras.Layer:
+    """A layer that writes a file when it is called."""
+    if kind == "TFSMLayer":
+        module = tf.Module()
+        module.serve = tf.function(
+            lambda x: (tf.io.write_file(str(mark), "hacked"), x)[1], input_signature=[tf.TensorSpec((None, 28, 28))]
+        )
+        tf.saved_model.save(module, str(mark.parent / "saved"), signatures={"serve": module.serve})
+        return keras.layers.TFSMLayer(str(mark.parent / "saved"), call_endpoint="serve")
+    path = str(mark)
+    writing = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])  # noqa: PTH123
+    return writing if kind == "Lambda" else keras.layers.TimeDistributed(writing)
 
 
 def test_layers_are_told_with_shapes_and_parameters():
