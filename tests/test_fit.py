@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits

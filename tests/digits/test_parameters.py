@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from digits.parameters import KerasObject, read_parameters
 from tests.conftest import ROOT
 
 CONVNET = "networks.convnet"
+TINY = {"layers": ["Flatten"], "optimizer": {"SGD": {"learning_rate": 0.1}}, "epochs": 1, "batch_size": 8}
 
 
 def changed(tmp_path: Path, key: str, value: object) -> Path:
@@ -49,6 +51,14 @@ def test_the_committed_file_holds_the_six_networks():
         ("prepare.validation.take", "some", "prepare.validation.take is 'some'"),
         ("network", "foo", "network: 'foo' is unknown, expected one of convnet, "),
         ("networks", {}, "network: 'convnet' is unknown"),
+        *[
+            (
+                "networks",
+                {"convnet": TINY, name: TINY},
+                rf"networks: {re.escape(repr(name))} is a name that DVC cannot look up, expected one without dots",
+            )
+            for name in ("a.b", "v1.0", "a[0]", "a]", "")
+        ],
         (f"{CONVNET}.epochs", 0, "networks.convnet.epochs is 0"),
         (f"{CONVNET}.epochs", 10**9, "networks.convnet.epochs is 1000000000"),
         (f"{CONVNET}.epochs", None, "networks.convnet.epochs is None"),

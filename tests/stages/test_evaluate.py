@@ -18,7 +18,7 @@ def test_the_numbers_are_those_of_their_definitions():
     probabilities = some_probabilities(LABELS, 190)
     predictions = evaluate.predict(probabilities, LABELS)
     assert list(predictions.columns) == ["actual", "predicted", "confidence"]
-    numbers = evaluate.score(probabilities, predictions)
+    numbers = evaluate.score(np.log(probabilities), predictions)
     predicted = probabilities.argmax(axis=1)
     assert numbers["accuracy"] == accuracy_score(LABELS, predicted) == 0.95
     assert numbers["errors"] == 10
@@ -27,11 +27,20 @@ def test_the_numbers_are_those_of_their_definitions():
     assert numbers["calibration_error"] == pytest.approx(0.95 - 0.91, abs=1e-6)
 
 
+def test_the_loss_of_a_confident_mistake_is_whole():
+    """Its probability is 0 in any number of bits; scikit-learn would have it cost 36."""
+    log_probabilities = np.full((2, 10), -5000.0)
+    log_probabilities[:, 3] = 0
+    labels = np.array([3, 4], np.uint8)
+    numbers = evaluate.score(log_probabilities, evaluate.predict(np.exp(log_probabilities), labels))
+    assert numbers["loss"] == 2500
+
+
 def test_the_interval_is_wilsons():
     """Against the formula (Wilson 1927), and within [0, 1] where a normal interval is not."""
     for right in (190, 200):
         probabilities = some_probabilities(LABELS, right)
-        numbers = evaluate.score(probabilities, evaluate.predict(probabilities, LABELS))
+        numbers = evaluate.score(np.log(probabilities), evaluate.predict(probabilities, LABELS))
         n, p, z = 200, right / 200, 1.959964
         centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         assert numbers["accuracy_low"] == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-6)

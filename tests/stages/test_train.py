@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from digits import epoch
 from digits import network as networks
 from digits.command import Refusal
 from digits.parameters import Network
@@ -34,9 +35,8 @@ def changed(network: Network, **fields: object) -> Network:
 def trained(network: Network, training: Split, validation: Split, seed: int = 1) -> tuple[list, keras.Sequential]:
     keras.utils.set_random_seed(seed)
     model = networks.build("x", network)
-    optimizer = networks.build_optimizer(
-        "x", network, steps=network.epochs * -(-len(training[0]) // network.batch_size)
-    )
+    steps = network.epochs * -(-len(training[0]) // network.batch_size)
+    optimizer = networks.build_optimizer("x", network, model, steps)
     return list(train.train(model, optimizer, network, training, validation, seed, bar=False)), model
 
 
@@ -52,7 +52,7 @@ def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activati
     theirs.set_weights(ours.get_weights())
 
     order = np.random.default_rng(1).permutation(len(images))
-    optimizer = networks.build_optimizer("x", network, steps=10)
+    optimizer = networks.build_optimizer("x", network, ours, steps=10)
     (row,) = train.train(ours, optimizer, network, (images, labels), small_split, seed=1, bar=False)
     theirs.compile(
         optimizer=keras.optimizers.SGD(0.1),
@@ -122,7 +122,7 @@ def test_the_seed_decides_what_dropout_drops(small_split: Split, jit_compile: bo
 def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.CaptureFixture):
     keras.utils.set_random_seed(1)
     model = networks.build("x", RECIPE)
-    optimizer = networks.build_optimizer("x", RECIPE, steps=30)
+    optimizer = networks.build_optimizer("x", RECIPE, model, steps=30)
     list(train.train(model, optimizer, RECIPE, small_split, small_split, seed=1, bar=True))
     assert "300/300" in capfd.readouterr().out
     _, plain = trained(RECIPE, small_split, small_split, seed=1)
@@ -132,8 +132,63 @@ def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.Capt
 
 def test_a_loss_that_is_no_number_is_refused(small_split: Split):
     images, labels = small_split
-    with pytest.raises(Refusal, match="the loss is nan after epoch 1; try a learning_rate below 0.1"):
+    with pytest.raises(Refusal, match="^loss is not a number after epoch 1; try a learning_rate below 0.1"):
         trained(LINEAR, (images * np.float32("nan"), labels), small_split)
+
+
+def test_a_last_step_that_ruins_the_weights_is_refused_even_without_validation_images(small_split: Split):
+    """All images in one batch: the loss before the only step is a number, what the step leaves is none."""
+    images, labels = small_split
+    ruinous = {"SGD": {"learning_rate": 10.0, "weight_decay": 1e38}}
+    network = changed(LINEAR, optimizer=ruinous, batch_size=300)
+    with pytest.raises(Refusal, match="^a weight is not a number after epoch 1; try a learning_rate below 10.0"):
+        trained(network, small_split, (images[:0], labels[:0]))
+
+
+def test_a_validation_loss_that_is_no_number_is_named(small_split: Split):
+    images, labels = small_split
+    with pytest.raises(Refusal, match="^val_loss is not a number after epoch 1"):
+        trained(LINEAR, small_split, (images * np.float32("inf"), labels))
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_losses_are_whole_however_wrong_the_network_is(small_split: Split, activation: str | None):
+    """With one bias of 100, far more than a probability in 32 bits can tell, nothing trained and nothing clipped."""
+    _, labels = small_split
+    bias = {"class_name": "Constant", "config": {"value": [100.0] + [0.0] * 9}}
+    dense = {"units": 10, "activation": activation, "kernel_initializer": "zeros", "bias_initializer": bias}
+    network = changed(LINEAR, layers=["Flatten", {"Dense": dense | {"trainable": False}}])
+    rows, _ = trained(network, small_split, small_split)
+    expected = 100 * (labels != 0).mean()
+    assert (rows[0]["loss"], rows[0]["val_loss"]) == pytest.approx((expected, expected))
+
+
+def test_validation_holds_the_penalties_that_training_holds(small_split: Split):
+    penalty = {"class_name": "L2", "config": {"l2": 1.0}}
+    dense = {"units": 10, "kernel_initializer": "ones", "kernel_regularizer": penalty}
+    still = {"SGD": {"learning_rate": 1e-12}}
+    network = changed(LINEAR, layers=["Flatten", {"Dense": dense}], optimizer=still)
+    rows, _ = trained(network, small_split, small_split)
+    assert rows[0]["val_loss"] == pytest.approx(7840 + np.log(10))
+    assert rows[0]["loss"] == pytest.approx(7840 + np.log(10))
+
+
+def test_a_loss_scale_factor_changes_nothing_but_the_last_digits(small_split: Split):
+    scaled = changed(RECIPE, optimizer={"SGD": {"learning_rate": 0.1, "loss_scale_factor": 1024.0}})
+    (rows, model), (plain_rows, plain) = (trained(network, small_split, small_split) for network in (scaled, RECIPE))
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in plain_rows], rel=1e-4)
+    for weight, same in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, same, atol=1e-4)
+
+
+def test_the_averaged_weights_are_those_that_are_validated_and_kept(small_split: Split):
+    averaging = {"SGD": {"learning_rate": 0.1, "use_ema": True, "ema_momentum": 0.99}}
+    rows, model = trained(changed(RECIPE, optimizer=averaging), small_split, small_split)
+    accuracy, loss = epoch.compile_validation(model)(small_split)
+    assert (rows[-1]["val_accuracy"], rows[-1]["val_loss"]) == (accuracy, loss)
+    plain_rows, _ = trained(RECIPE, small_split, small_split)
+    assert [row["loss"] for row in rows] == [row["loss"] for row in plain_rows], "validation leaves training alone"
+    assert rows[-1]["val_loss"] > plain_rows[-1]["val_loss"], "the average lags behind"
 
 
 def test_arguments_that_fail_only_in_training_are_refused(small_split: Split):
