@@ -1,8 +1,5 @@
 # The commands a person would type, and the environment they need. `make` alone lists them.
 
-PYTHONS := python3 python3.13 python3.12 python3.11
-SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 # An experiment is a commit, and a commit needs an author; a fresh machine has none.
 NOBODY := GIT_AUTHOR_NAME=nobody GIT_AUTHOR_EMAIL=nobody@localhost GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -54,15 +51,15 @@ torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it g
 
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
-	for name in requirements requirements-dev; do uv pip compile --quiet --universal --python-version 3.11 \
-		--no-annotate --no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
+	for name in requirements requirements-dev requirements-uv; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
 
-.venv/installed: requirements.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed, none of $(PYTHONS) is one"; exit 1; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $@
+.venv/installed: requirements.txt .venv/bin/python
+	@sh make/install.sh requirements.txt && touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@
+	@sh make/install.sh requirements-dev.txt && touch .venv/installed $@
+
+# Without one, and where it was replaced after the installation, the installation looks at it anew.
+.venv/bin/python: ;
