@@ -1,7 +1,5 @@
 # The commands a person would type, and the environment they need. `make` alone lists them.
 
-# An experiment is a commit, and a commit needs an author; a fresh machine has none.
-NOBODY := GIT_AUTHOR_NAME=nobody GIT_AUTHOR_EMAIL=nobody@localhost GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
@@ -10,12 +8,7 @@ help: ## list what can be made
 
 .PHONY: repro
 repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits where no MNIST can be had)
-	@dvc repro fetch || { \
-		printf '\n*** MNIST could not be fetched: running on the digits that come with scikit-learn instead. ***\n\n' && \
-		{ git config user.email >/dev/null || export $(NOBODY); } && dvc exp run -S fetch.dataset=digits && \
-		printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n' && \
-		printf 'To go back, with a network or MNIST_MIRROR at hand: git checkout params.yaml && make repro\n'; }
-	@dvc repro
+	@sh make/repro.sh
 
 .PHONY: experiments
 experiments: .venv/installed ## show the experiments side by side

@@ -20,9 +20,19 @@ import pytest
 
 from tests.conftest import ROOT, Repository
 
+REPRO = ("make", "--old-file", ".venv/installed", "repro")
 INSTALL = ("make", ".venv/installed")
+FALLBACK = "*** MNIST could not be fetched: running on the digits that come with scikit-learn instead. ***"
 PYTHON = Path(sys.executable).resolve()
 UV = Path(sys.prefix) / "bin" / "uv"
+BEGINS = """
+import pathlib, sys, time
+try:
+    pathlib.Path("at-work").touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""  # a stage that says that it has begun
 
 
 def executable(path: Path, script: str) -> None:
@@ -74,6 +84,27 @@ def newcomer(fresh: Repository, tmp_path: Path) -> Repository:
     return repository
 
 
+@pytest.fixture(params=["dash", "bash"])
+def shell(request: pytest.FixtureRequest, newcomer: Repository, tmp_path: Path) -> str:
+    """The argument of make's that makes a shell its sh; the scripts that make runs find it too."""
+    path = shutil.which(request.param)
+    if not path:
+        pytest.skip(f"needs {request.param}")
+    (tmp_path / "shell").mkdir()
+    (tmp_path / "shell" / "sh").symlink_to(path)
+    newcomer.environment["PATH"] = f"{tmp_path / 'shell'}{os.pathsep}{newcomer.environment['PATH']}"
+    return f"SHELL={tmp_path / 'shell' / 'sh'}"
+
+
+def fetch_that(repository: Repository, does: str) -> None:
+    """Put another script in the place of the stage `fetch`."""
+    (repository.path / "stages" / "fetch.py").write_text(f"{does}\n")
+
+
+def has_fallen_back(repository: Repository, printed: str) -> bool:
+    return FALLBACK in printed or bool(repository.run("git", "diff", "-U0", "params.yaml").count("+  dataset: digits"))
+
+
 def test_make_alone_lists_what_can_be_made(newcomer: Repository):
     listed = newcomer.run("make")
     for target in ("repro", "test", "lint"):
@@ -81,19 +112,56 @@ def test_make_alone_lists_what_can_be_made(newcomer: Repository):
 
 
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
-    printed = newcomer.run("make", "--old-file", ".venv/installed", "repro")
-    assert "*** MNIST could not be fetched: running on the digits that come with scikit-learn instead. ***" in printed
+    printed = newcomer.run(*REPRO)
+    assert FALLBACK in printed
     assert "git checkout params.yaml && make repro" in printed
     assert newcomer.run("git", "diff", "--numstat", "params.yaml").split() == ["1", "1", "params.yaml"]
     assert "+  dataset: digits" in newcomer.run("git", "diff", "params.yaml")
     assert "up to date" in newcomer.dvc("status")
-    again = newcomer.run("make", "--old-file", ".venv/installed", "repro")
+    again = newcomer.run(*REPRO)
     assert "up to date" in again
+    assert "These are results on 1,797 small digits, not on MNIST" in again
 
 
-def test_another_failure_than_a_missing_source_is_no_success(newcomer: Repository):
-    newcomer.replace("params.yaml", "seed: 1 ", "seed: one ")
-    assert "seed is 'one'" in newcomer.run("make", "--old-file", ".venv/installed", "repro", fails=True)
+def test_a_bad_parameter_is_no_missing_source(newcomer: Repository):
+    newcomer.replace("params.yaml", "\nseed: 1 ", "\nseed: -1 ")
+    printed = newcomer.run(*REPRO, fails=True)
+    assert "seed is -1" in printed
+    assert not has_fallen_back(newcomer, printed)
+
+
+@pytest.mark.parametrize("code", [1, 130, 169])
+def test_no_other_failure_of_fetch_is_a_missing_source(newcomer: Repository, code: int):
+    fetch_that(newcomer, f"print('exited with 69')\nraise SystemExit({code})")
+    assert not has_fallen_back(newcomer, newcomer.run(*REPRO, fails=True))
+
+
+def test_no_failure_of_another_stage_is_a_missing_source(newcomer: Repository):
+    newcomer.replace("params.yaml", "dataset: mnist", "dataset: digits")
+    (newcomer.path / "stages" / "prepare.py").write_text("raise SystemExit(69)\n")
+    assert FALLBACK not in newcomer.run(*REPRO, fails=True)
+
+
+def test_a_fetch_that_another_dvc_runs_is_no_missing_source(newcomer: Repository):
+    fetch_that(newcomer, BEGINS)
+    with at_work(newcomer, "dvc", "repro", "fetch"):
+        printed = newcomer.run(*REPRO, fails=True)
+    assert "busy" in printed
+    assert not has_fallen_back(newcomer, printed)
+
+
+def test_the_dataset_is_not_changed_under_another_dvc_at_work(newcomer: Repository):
+    fetch_that(newcomer, "raise SystemExit(69)")
+    (newcomer.path / "stages" / "page.py").write_text(BEGINS)
+    with at_work(newcomer, "dvc", "repro", "--single-item", "page") as other:
+        printed = newcomer.run(*REPRO, fails=True)
+    assert f"another dvc is at work in this clone, process {other.pid}" in printed
+    assert not has_fallen_back(newcomer, printed)
+
+
+def test_ctrl_c_in_fetch_is_no_missing_source(newcomer: Repository, shell: str):
+    fetch_that(newcomer, BEGINS)
+    assert not has_fallen_back(newcomer, interrupted(newcomer, *REPRO, shell))
 
 
 # The installation
