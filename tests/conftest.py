@@ -1,19 +1,26 @@
 """What several tests need: real MNIST where there is any, small splits, and this repository's pipeline, run through."""
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from digits.arrays import PREPARED
+from tests.hostile import furnish
 
 ROOT = Path(__file__).parent.parent
+LEFT = pytest.StashKey[int]()  # how many tests were left out
 ONE_EPOCH = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 1\n    batch_size: 108\n\n  convnet-one")
 
 # Of the tests that make up their inputs: `make test` uses the same few each time, `make torture` many others.
@@ -26,6 +33,7 @@ class Repository:
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path = path
+        self.home = home
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "MNIST_"))}
         self.environment = keep | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -48,6 +56,19 @@ class Repository:
         """What DVC printed."""
         return self.run("dvc", *arguments, fails=fails)
 
+    def run_on_a_terminal(self, *command: str) -> str:
+        """What the command printed to a terminal of its own."""
+        terminal, there = pty.openpty()
+        with subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=there, stderr=there) as process:
+            os.close(there)
+            printed = bytearray()
+            with suppress(OSError):  # which ends what a terminal gives, once nobody has it open
+                while part := os.read(terminal, 2**16):
+                    printed += part
+        os.close(terminal)
+        assert process.returncode == 0, printed.decode()
+        return printed.decode()
+
     def commit(self, message: str) -> None:
         """Commit everything."""
         self.run("git", "add", "--all")
@@ -62,7 +83,46 @@ class Repository:
     def copy(self, path: Path) -> "Repository":
         """The same repository elsewhere, its DVC cache and outputs included."""
         shutil.copytree(self.path, path, symlinks=True)
-        return Repository(path, Path(self.environment["HOME"]))
+        return Repository(path, self.home)
+
+
+def stages_run(printed: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests that are marked as slow, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow unless it is asked for, and put first what runs the pipeline.
+
+    Of two processes, the one begins with that, and the other has all the rest to do while what they share is made.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow and not (config.option.all or config.option.markexpr or any("::" in name for name in config.args)):
+        config.hook.pytest_deselected(items=slow)
+        config.stash[LEFT] = len(slow)
+        items[:] = [item for item in items if item not in slow]
+    items.sort(key=lambda item: "fresh" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell pytest's main process, which collects nothing, what was left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left = config.stash.get(LEFT, 0)
+    if not config.option.all:
+        terminalreporter.write_line(f"{left} {'test was' if left == 1 else 'tests were'} left to make test-all")
 
 
 @pytest.fixture(scope="session")
@@ -85,21 +145,95 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 @pytest.fixture(scope="session")
-def finished(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The repository after `dvc repro` on the embedded digits, committed. Not to be changed: copy it."""
-    repository = fresh.copy(tmp_path_factory.mktemp("finished") / "repository")
-    repository.replace("params.yaml", "dataset: mnist", "dataset: digits")
-    repository.dvc("repro")
-    repository.commit("On the embedded digits")
-    return repository
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Gives the folder of a name: the first process of this test run to ask makes it, the others wait and find it.
+
+    Nobody is to change it: tests that run side by side share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def give(name: str, make: Callable[[Path], None]) -> Path:
+        folder, mark = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not mark.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failure left behind
+                folder.mkdir()
+                make(folder)
+                mark.touch()
+        return folder
+
+    return give
+
+
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="session")
-def two_commits(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def finished(fresh: Repository, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The repository after `dvc repro` on the embedded digits, committed. Not to be changed: copy it."""
+
+    def make(folder: Path) -> None:
+        repository = fresh.copy(folder / "repository")
+        repository.replace("params.yaml", "dataset: mnist", "dataset: digits")
+        repository.dvc("repro")
+        repository.commit("On the embedded digits")
+
+    made = Repository(made_once("finished", make) / "repository", fresh.home)
+    return made.copy(tmp_path_factory.mktemp("finished") / "repository")  # DVC locks what it only looks at, too
+
+
+@pytest.fixture(scope="session")
+def one_epoch(finished: Repository, made_once: MadeOnce) -> Path:
+    """A folder with the repository after `dvc exp run` of one epoch instead of five, and what that printed."""
+
+    def make(folder: Path) -> None:
+        repository = finished.copy(folder / "repository")
+        printed = repository.dvc("exp", "run", "--name", "one-epoch", "--set-param", "networks.convnet.epochs=1")
+        (folder / "printed.txt").write_text(printed)
+
+    return made_once("one-epoch", make)
+
+
+@pytest.fixture
+def experiment(one_epoch: Path, finished: Repository, tmp_path: Path) -> Repository:
+    """The finished repository with the experiment `one-epoch` in its working tree, to change at will."""
+    return Repository(one_epoch / "repository", finished.home).copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def disturbed(finished: Repository, made_once: MadeOnce) -> Path:
+    """A folder with the repository after a forced run under all that is not to matter, and under audit.
+
+    It ran in place, elsewhere than before, on one core, for a terminal that watches, in another time zone and language,
+    with another umask and hash seed, in a hostile environment and home. `with a space` is the repository, printed.txt
+    what was printed, STAGE.json what audit.py reports.
+    """
+
+    def make(folder: Path) -> None:
+        repository = finished.copy(folder / "with a space")
+        python = folder / "bin/python"  # that dvc.yaml's `python -m stages.NAME` finds first
+        python.parent.mkdir()
+        python.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -B -X pycache_prefix={folder} {ROOT}/tests/audit.py "${{2#stages.}}" '
+            f'{folder}/"${{2#stages.}}".json\n'
+        )
+        python.chmod(0o755)
+        repository.environment |= furnish(folder / "home") | {
+            "PATH": f"{python.parent}{os.pathsep}{repository.environment['PATH']}",
+            "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7",
+        }  # fmt: skip
+        printed = repository.run_on_a_terminal("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro --force")
+        (folder / "printed.txt").write_text(printed)
+
+    return made_once("disturbed", make)
+
+
+@pytest.fixture(scope="session")
+def two_commits(one_epoch: Path, finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A repository whose last commit trains for one epoch instead of five. Not to be changed."""
-    repository = finished.copy(tmp_path_factory.mktemp("two-commits") / "repository")
-    repository.replace("params.yaml", *ONE_EPOCH)
-    repository.dvc("repro")
+    made = Repository(one_epoch / "repository", finished.home)
+    repository = made.copy(tmp_path_factory.mktemp("two-commits") / "repository")
     repository.commit("One epoch")
     return repository
 
