@@ -1,7 +1,6 @@
 """The commands that a DVC user types, each doing what that user expects of it."""
 
 import json
-import time
 from pathlib import Path
 
 from tests.conftest import Repository
@@ -57,31 +56,3 @@ def test_push_and_pull_through_a_folder(finished: Repository, tmp_path: Path):
     taker.dvc("pull")
     assert (taker.path / "models/model.keras").read_bytes() == (giver.path / "models/model.keras").read_bytes()
     assert "up to date" in taker.dvc("status")
-
-
-def test_an_experiment_changes_one_line_and_is_listed(repository: Repository):
-    repository.dvc("exp", "run", "--name", "one-epoch", "-S", "networks.convnet.epochs=1")
-    assert repository.run("git", "diff", "--numstat", "params.yaml").split() == ["1", "1", "params.yaml"]
-    listed = repository.dvc("exp", "show", "--csv")
-    assert "one-epoch" in listed
-    assert "metrics/test.json:accuracy" in listed
-
-
-def test_queued_experiments_run_and_equal_the_same_run_alone(repository: Repository):
-    repository.dvc("exp", "run", "--queue", "--name", "alone-first", "-S", "networks.convnet.epochs=1")
-    repository.dvc("exp", "run", "--queue", "--name", "other-seed", "-S", "networks.convnet.epochs=1", "-S", "seed=2")
-    repository.dvc("queue", "start", "-j", "2")
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        status = repository.dvc("queue", "status")
-        if "Running" not in status and "Queued" not in status:
-            break
-        time.sleep(1)
-    repository.dvc("queue", "stop", "--kill")
-    assert status.count("Success") == 2, status
-
-    repository.dvc("exp", "apply", "alone-first")
-    queued = (repository.path / "dvc.lock").read_text()
-    repository.dvc("repro", "--force", "--single-item", "train")
-    assert (repository.path / "dvc.lock").read_text() == queued
-    assert "seed" in repository.dvc("params", "diff", "alone-first", "other-seed")

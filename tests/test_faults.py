@@ -1,15 +1,22 @@
 """What goes wrong around a stage: Ctrl-C, a kill, a disk that takes no more. `make torture` does more of it."""
 
+import io
 import os
 import resource
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from digits import network
+from digits.command import run
+from stages import evaluate, fetch, page, plot, prepare, train
 from tests.conftest import Repository
 
 
@@ -59,15 +66,38 @@ def test_after_a_kill_the_next_run_is_right(repository: Repository):
     assert repository.run("git", "status", "--short") == ""
 
 
-@pytest.mark.parametrize("stage", ["fetch", "prepare", "train", "evaluate", "plot", "page"])
-def test_a_file_that_cannot_be_written_is_named(repository: Repository, stage: str):
+@contextmanager
+def limited_files() -> Iterator[None]:
     """A limit on the size of files stands for a disk that takes no more: it takes no rights to set."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with redirect_stdout(io.StringIO()):  # pytest's own is a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("stage", [fetch, prepare, train, evaluate, plot, page], ids=lambda stage: stage.__name__)
+def test_a_file_that_cannot_be_written_is_named(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, stage: ModuleType
+):
+    monkeypatch.chdir(repository.path)
+    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    with redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit, match="1"), limited_files():
+        run(stage.main)
+    assert said.getvalue().count("\n") == 1
+    assert said.getvalue().startswith("error: ")
+    assert said.getvalue().endswith(" cannot be written: File too large\n")
+    assert not list(repository.path.rglob("*.partial*"))
+
+
+def test_a_process_that_cannot_write_a_file_ends_with_one_line(repository: Repository):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (64, 64))
     ended = subprocess.run(
-        ["python", "-m", f"stages.{stage}"],
+        ["python", "-m", "stages.prepare"],
         cwd=repository.path, env=repository.environment, capture_output=True, text=True, check=False, preexec_fn=limit,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
     assert ended.stderr.startswith("error: ")
     assert ended.stderr.endswith(" cannot be written: File too large\n")
-    assert not list(repository.path.rglob("*.partial*"))

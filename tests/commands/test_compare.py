@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from commands import compare
-from digits.command import Refusal
+from digits.command import Refusal, run
 from digits.files import write_json, write_table
 from tests.conftest import Repository, write_split
 
@@ -210,17 +210,22 @@ def test_a_picture_is_a_png_by_its_name_too(
     assert "argument --show: differ.jpg, expected a name that ends in .png" in capsys.readouterr().err
 
 
-def test_an_experiment_of_dvc_is_known_by_its_name(repository: Repository):
-    repository.dvc("exp", "run", "--name", "one-epoch", "-S", "networks.convnet.epochs=1")
-    repository.run("git", "checkout", "--force", "--quiet", "HEAD")
-    numbers = json.loads(repository.run("python", "-m", "commands.compare", "one-epoch", "--json"))
+def test_an_experiment_of_dvc_is_known_by_its_name(
+    experiment: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    experiment.run("git", "checkout", "--force", "--quiet", "HEAD")
+    numbers = json.loads(experiment.run("python", "-m", "commands.compare", "one-epoch", "--json"))
     assert numbers["verdict"].startswith("B is better")
-    table = repository.run("dvc", "exp", "show", "--json")
+    table = experiment.run("dvc", "exp", "show", "--json")
     assert f'"accuracy": {numbers["a"]["accuracy"]}' in table
-    repository.run("python", "-m", "commands.compare", "one-epoch", "HEAD", "--show", "differ.png")
-    assert (repository.path / "differ.png").is_file()
-    refused = repository.run("python", "-m", "commands.compare", "two-epochs", fails=True)
+    loaded = "import sys, commands.compare; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    experiment.run("python", "-c", loaded)
+
+    monkeypatch.chdir(experiment.path)
+    told(monkeypatch, capsys, "one-epoch", "HEAD", "--show", "differ.png")
+    assert (experiment.path / "differ.png").is_file()
+    with pytest.raises(SystemExit, match="1"):
+        run(lambda: told(monkeypatch, capsys, "two-epochs"))
+    refused = capsys.readouterr().err
     assert refused.startswith("error: 'two-epochs' names no commit")
     assert refused.count("\n") == 1
-    loaded = "import sys, commands.compare; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    repository.run("python", "-c", loaded)

@@ -1,0 +1,66 @@
+"""DVC's experiments, in the working tree and in the queue: what they give is what a clone by itself gives."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MadeOnce, Repository, stages_run
+
+NETWORKS = {"mlp": "mlp", "dropout": "dropout-batchnorm-256-128-128"}  # by the names of their experiments
+SEEDS = {"mlp": 1, "dropout": 2}
+
+
+@pytest.fixture(scope="session")
+def queued(finished: Repository, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The finished repository after two experiments in the queue, run side by side. Not to be changed."""
+
+    def make(folder: Path) -> None:
+        repository = finished.copy(folder / "repository")
+        for name, network in NETWORKS.items():
+            changes = ("-S", f"network={network}", "-S", f"seed={SEEDS[name]}")
+            repository.dvc("exp", "run", "--queue", "--name", name, *changes)
+        repository.dvc("queue", "start", "-j", "2")
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline:
+            status = repository.dvc("queue", "status")
+            if "Running" not in status and "Queued" not in status:
+                break
+            time.sleep(1)
+        repository.dvc("queue", "stop", "--kill")
+        assert status.count("Success") == 2, status
+
+    made = Repository(made_once("queued", make) / "repository", finished.home)
+    return made.copy(tmp_path_factory.mktemp("queued") / "repository")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
+    queued: Repository, fresh: Repository, tmp_path: Path, name: str
+):
+    """From nothing, on one core, in another time zone and language, with another umask and hash seed."""
+    other = fresh.copy(tmp_path / "elsewhere" / "with a space")
+    other.environment |= {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    other.replace("params.yaml", "dataset: mnist", "dataset: digits")
+    other.replace("params.yaml", "network: convnet", f"network: {NETWORKS[name]}")
+    other.replace("params.yaml", "\nseed: 1 ", f"\nseed: {SEEDS[name]} ")
+    assert len(stages_run(other.run("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro"))) == 6
+    assert (other.path / "dvc.lock").read_text() == queued.run("git", "show", f"{name}:dvc.lock")
+    assert json.loads((other.path / "metrics/test.json").read_text())["accuracy"] > {"mlp": 0.5, "dropout": 0.9}[name]
+
+
+def test_a_queued_experiment_is_compared_and_applied(queued: Repository, tmp_path: Path):
+    repository = queued.copy(tmp_path / "repository")
+    changed = json.loads(repository.dvc("params", "diff", "mlp", "dropout", "--json"))["params.yaml"]
+    assert changed["seed"] == {"old": 1, "new": 2, "diff": 1}
+    repository.dvc("exp", "apply", "mlp")
+    assert (repository.path / "dvc.lock").read_text() == repository.run("git", "show", "mlp:dvc.lock")
+    assert "up to date" in repository.dvc("status")
+
+
+def test_an_experiment_changes_one_line_and_is_listed(experiment: Repository):
+    assert experiment.run("git", "diff", "--numstat", "params.yaml").split() == ["1", "1", "params.yaml"]
+    listed = experiment.dvc("exp", "show", "--csv")
+    assert "one-epoch" in listed
+    assert "metrics/test.json:accuracy" in listed
