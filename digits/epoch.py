@@ -118,8 +118,7 @@ def progress_bar(images: int) -> Progress:
 def total_loss(model: keras.Sequential, labels: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
     """The mean cross-entropy of logits (n, classes) with labels (n,), and the penalties of the model's regularizers."""
     cross_entropy = keras.losses.sparse_categorical_crossentropy(labels, found, from_logits=True)
-    penalties = [tf.cast(tf.reduce_sum(penalty), tf.float32) for penalty in model.losses]
-    return tf.add_n([tf.reduce_mean(cross_entropy), *penalties])
+    return tf.add_n([tf.reduce_mean(cross_entropy), *map(tf.reduce_sum, model.losses)])
 
 
 def count_hits(labels: tf.Tensor, found: tf.Tensor) -> tf.Tensor:

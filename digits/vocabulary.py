@@ -161,6 +161,10 @@ def check_outputs(model: keras.Sequential, where: str) -> None:
     Raises:
         Refusal: the layers do not tell that they are either.
     """
+    if getattr(model.outputs[0], "_keras_mask", None) is not None:
+        raise Refusal(
+            f"{where} end in outputs of which a mask leaves some out; expected Masking before a recurrent layer"
+        )
     dtype = model.outputs[0].dtype
     if dtype != "float32":
         raise Refusal(f"{where} end in {dtype}, expected float32: give the last of them that dtype")

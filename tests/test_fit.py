@@ -130,8 +130,8 @@ ANYWHERE = {
 ROWS = {  # of shape (7, 7)
     "GlobalAveragePooling1D": some(keepdims=st.booleans()),
     "GlobalMaxPooling1D": some(keepdims=st.booleans()),
-    "AdaptiveAveragePooling1D": some({"output_size": names([1, 3])}),
-    "AdaptiveMaxPooling1D": some({"output_size": names([1, 3])}),
+    "AdaptiveAveragePooling1D": some({"output_size": names([3, 7])}),
+    "AdaptiveMaxPooling1D": some({"output_size": names([3, 7])}),
     "AveragePooling1D": some({"pool_size": names([2, 3])}),
     "Conv1D": convolution(**FILTERS),
     "Conv1DTranspose": convolution(**FILTERS),
@@ -156,8 +156,8 @@ ROWS = {  # of shape (7, 7)
 IMAGES = {  # of shape (7, 7, 1)
     "GlobalAveragePooling2D": some(keepdims=st.booleans()),
     "GlobalMaxPooling2D": some(keepdims=st.booleans()),
-    "AdaptiveAveragePooling2D": some({"output_size": names([1, 3])}),
-    "AdaptiveMaxPooling2D": some({"output_size": names([1, 3])}),
+    "AdaptiveAveragePooling2D": some({"output_size": names([3, 7])}),
+    "AdaptiveMaxPooling2D": some({"output_size": names([3, 7])}),
     "AutoContrast": some(VALUES),
     "AveragePooling2D": some({"pool_size": names([2, 3])}, padding=names(["valid", "same"])),
     "CenterCrop": some({"height": st.just(5), "width": st.just(6)}),
@@ -200,8 +200,8 @@ IMAGES = {  # of shape (7, 7, 1)
 VOLUMES = {  # of shape (4, 4, 7, 7)
     "GlobalAveragePooling3D": some(keepdims=st.booleans()),
     "GlobalMaxPooling3D": some(keepdims=st.booleans()),
-    "AdaptiveAveragePooling3D": some({"output_size": names([1, 3])}),
-    "AdaptiveMaxPooling3D": some({"output_size": names([1, 3])}),
+    "AdaptiveAveragePooling3D": some({"output_size": names([2, 4])}),
+    "AdaptiveMaxPooling3D": some({"output_size": names([2, 4])}),
     "AveragePooling3D": some({"pool_size": names([2, 3])}),
     "Conv3D": convolution(**FILTERS),
     "Conv3DTranspose": convolution(**FILTERS),
@@ -286,7 +286,7 @@ def descriptions(draw: st.DrawFn, shape: str) -> Network:
         one_cycle=draw(st.none() | st.just({"warm_up": 0.25})),
         epochs=draw(st.integers(1, 2)),
         batch_size=draw(names([8, 13, 16, 40])),
-        jit_compile=draw(names([False, False, False, True])),
+        jit_compile=draw(names([True, *[False] * 7])),  # XLA takes its time
     )
 
 
@@ -357,15 +357,21 @@ def check(network: Network) -> None:
     np.testing.assert_array_less(differences, bounds)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_network_trains_as_fit_trains_it_or_is_refused(shape: str):
+@pytest.mark.parametrize(
+    ("shape", "examples"), [("images", 14), ("rows", 12), ("volumes", 10), ("vectors", 11), ("films", 3)]
+)
+def test_a_network_trains_as_fit_trains_it_or_is_refused(shape: str, examples: int):
+    alike = []
+
     @given(descriptions(shape))
-    @settings(max_examples=200 if TORTURE else 10)
+    @settings(max_examples=20 * examples if TORTURE else examples)
     def as_fit(network: Network) -> None:
         with suppress(Refusal):
             check(network)
+            alike.append(network)
 
     as_fit()
+    assert len(alike) > examples / 4, "nearly all were refused"
 
 
 def test_every_allowed_class_is_drawn():

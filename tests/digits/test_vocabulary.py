@@ -176,6 +176,13 @@ def test_a_network_that_ends_in_something_else_is_refused(end: list, said: str):
         networks.build("x", described(FLATTEN, *end))
 
 
+def test_a_mask_that_would_leave_images_out_is_refused():
+    """`fit` takes the mean over what is not masked."""
+    with pytest.raises(Refusal, match="networks.x.layers end in outputs of which a mask leaves some out"):
+        networks.build("x", described(FLATTEN, "Masking", LOGITS))
+    networks.build("x", described("Masking", {"LSTM": {"units": 3}}, LOGITS))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "mixed_bfloat16", "float64"])
 def test_the_outputs_are_of_32_bits_whatever_goes_before(dtype: str):
     hidden = {"Dense": {"units": 10, "dtype": dtype}}
