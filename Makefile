@@ -22,25 +22,31 @@ picture: .venv/installed ## draw the README's picture of the plots' page (needs 
 	rm -r .page-picture
 
 .PHONY: test
-test: .venv/installed-dev ## run the tests
+test: .venv/installed-dev ## run the tests, all but the slowest
 	pytest
 
+.PHONY: test-all
+test-all: .venv/installed-dev ## run every test
+	pytest --all
+
 .PHONY: lint
-lint: .venv/installed-dev ## check style and types
+lint: .venv/installed-dev ## check style, types, the workflow and the shell
 	ruff check
 	ruff format --check
 	mypy
+	actionlint
+	shellcheck --exclude=SC2016 .ci/run make/*.sh
 
 .PHONY: bench
 bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUICK=1: under 3)
 	dvc repro prepare
 	python -m benchmarks.speed $(if $(QUICK),--quick)
-	$(if $(QUICK),,python -m benchmarks.growth)
+	$(if $(QUICK),,python -m benchmarks.growth && python -m benchmarks.tables)
 
 .PHONY: torture
-torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it garbage, 10 minutes
+torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it garbage
 	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
-		tests/test_bad_bytes.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py
+		tests/test_bad_bytes.py tests/test_fit.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py
 
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn

@@ -14,7 +14,7 @@ from scipy.stats import ttest_ind
 
 from benchmarks.processes import ROOT
 from digits.files import write_bytes
-from digits.parameters import Network, read_parameters
+from digits.parameters import Network, read_networks
 
 RESULTS = ROOT / "benchmarks/results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,7 +29,7 @@ def read_runs(name: str) -> pd.DataFrame:
 
 def recipe(network: Network) -> str:
     """How a network is trained, in a few words."""
-    optimizer = f"{network.optimizer.name} {network.optimizer.arguments['learning_rate']:g}"
+    optimizer = " ".join(f"{part}" for part in (network.optimizer.name, *network.optimizer.arguments.values()))
     cycle = ", one cycle" if network.one_cycle else ""
     epochs = f"{network.epochs} epoch{'s' if network.epochs > 1 else ''}"
     return f"{optimizer}{cycle}, {epochs}, batch {network.batch_size}"
@@ -37,7 +37,7 @@ def recipe(network: Network) -> str:
 
 def results() -> str:
     """A row a network: its recipe and what it reaches on MNIST's test images, best first."""
-    networks = read_parameters(ROOT / "params.yaml").networks
+    networks = read_networks(ROOT / "params.yaml")
     runs = read_runs("speed")
     rows: list[dict[str, str]] = []
     for name, accuracies in runs[runs["by"] == OURS].sort_values("seed").groupby("network")["accuracy"]:
@@ -68,7 +68,7 @@ def dense_flops(network: Network) -> float | None:
 
 def speed_table(runs: pd.DataFrame) -> str:
     """A row a network: ours, plain Keras where it ran, and how they compare."""
-    networks = read_parameters(ROOT / "params.yaml").networks
+    networks = read_networks(ROOT / "params.yaml")
     rows = []
     for name, of_network in runs.groupby("network", sort=False):
         ours, plain = (of_network[of_network["timed"] & (of_network["by"] == by)] for by in (OURS, PLAIN))

@@ -73,26 +73,30 @@ def build_optimizer(name: str, network: Network, model: keras.Sequential, steps:
     Raises:
         Refusal: Keras has no such optimizer or refuses its arguments, or it is not in the vocabulary.
     """
-    optimizer = network.optimizer
-    if network.one_cycle:
-        peak = optimizer.arguments["learning_rate"]
-        warm_up = round(network.one_cycle.warm_up * steps)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=peak / 25 if warm_up else peak,
-            warmup_target=peak if warm_up else None,
-            warmup_steps=warm_up,
-            decay_steps=max(steps - warm_up, 1),
-            alpha=0.001,
-        )
-        arguments = optimizer.arguments | {"learning_rate": schedule}
-        optimizer = KerasObject(name=optimizer.name, arguments=arguments)
 
     def make() -> keras.optimizers.Optimizer:
-        made = _make(keras.optimizers, optimizer)
+        made = _make(keras.optimizers, network.optimizer)
+        if network.one_cycle:
+            peak = network.optimizer.arguments.get("learning_rate", float(made.learning_rate))
+            schedule = {"learning_rate": one_cycle(peak, network.one_cycle.warm_up, steps)}
+            arguments = network.optimizer.arguments | schedule
+            made = _make(keras.optimizers, KerasObject(name=network.optimizer.name, arguments=arguments))
         made.build(model.trainable_variables)
         return made
 
     return _try(f"networks.{name}.optimizer", network.optimizer, make)
+
+
+def one_cycle(peak: float, warm_up: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A learning rate that rises to its peak over a share of the steps, then falls along half a cosine to near zero."""
+    rising = round(warm_up * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / 25 if rising else peak,
+        warmup_target=peak if rising else None,
+        warmup_steps=rising,
+        decay_steps=max(steps - rising, 1),
+        alpha=0.001,
+    )
 
 
 def _make(module: ModuleType, description: KerasObject) -> Any:

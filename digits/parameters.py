@@ -4,7 +4,16 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from digits.command import Refusal
 from digits.yaml import parse_yaml
@@ -76,7 +85,9 @@ def _named(entry: object) -> object:
 
 
 def _with_sane_learning_rate(optimizer: KerasObject) -> KerasObject:
-    rate = optimizer.arguments.get("learning_rate")
+    if "learning_rate" not in optimizer.arguments:
+        return optimizer  # Keras has one for each
+    rate = optimizer.arguments["learning_rate"]
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 10:
         raise ValueError(f"learning_rate is {reprlib.repr(rate)}, expected a number above 0 and up to 10")
     return KerasObject(name=optimizer.name, arguments=optimizer.arguments | {"learning_rate": float(rate)})
@@ -130,18 +141,24 @@ class Parameters(Section):
     prepare: Prepare
     network: str
     networks: dict[str, Network]
+    """Of which the chosen one is kept."""
     plot: Plot
 
-    @model_validator(mode="after")
-    def _network_exists(self) -> "Parameters":
-        for name in self.networks:
-            if not name or set(".[]") & set(name):
-                raise ValueError(
-                    f"networks: {name!r} is a name that DVC cannot look up, expected one without dots and brackets"
-                )
-        if self.network not in self.networks:
-            raise ValueError(f"network: {self.network!r} is unknown, expected one of {', '.join(self.networks)}")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _only_the_chosen_network(cls, content: Any) -> Any:
+        """Check no other: in a class, the networks of all stand in one file."""
+        match content:
+            case {"network": str(chosen), "networks": dict(networks)}:
+                for name in networks:
+                    if not isinstance(name, str) or not name or set(".[]") & set(name):
+                        raise ValueError(
+                            f"networks: {name!r} cannot be chosen, expected a name without dots and brackets"
+                        )
+                if chosen not in networks:
+                    raise ValueError(f"network: {chosen!r} is unknown, expected one of {', '.join(networks)}")
+                return content | {"networks": {chosen: networks[chosen]}}
+        return content
 
 
 def read_parameters(path: Path = PATH) -> Parameters:
@@ -161,6 +178,15 @@ def read_parameters(path: Path = PATH) -> Parameters:
         return Parameters.model_validate(content)
     except ValidationError as error:
         raise Refusal(f"{path}: {_sentence(error)}") from error
+
+
+def read_networks(path: Path = PATH) -> dict[str, Network]:
+    """Every network of params.yaml, whichever is chosen.
+
+    Raises:
+        ValidationError: one of them cannot be meant.
+    """
+    return TypeAdapter(dict[str, Network]).validate_python(parse_yaml(path.read_bytes(), path)["networks"])
 
 
 def _sentence(error: ValidationError) -> str:

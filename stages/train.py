@@ -77,8 +77,7 @@ def train(
             weights = model.get_weights()
         for what, value in [("loss", loss), ("val_loss", val_loss or 0), *(("a weight", weight) for weight in weights)]:
             if not np.isfinite(value).all():
-                rate = network.optimizer.arguments["learning_rate"]
-                raise Refusal(f"{what} is not a number after epoch {epoch}; try a learning_rate below {rate}")
+                raise Refusal(f"{what} is not a number after epoch {epoch}; try a lower learning_rate")
         yield {
             "epoch": epoch,
             "accuracy": accuracy,
@@ -143,14 +142,9 @@ def main() -> None:
     with replacing(FIRST_KERNEL) as partial:
         np.save(partial, networks.first_kernel(model))
     write_table(LAYERS, networks.layer_table(model))
-    final = {
-        "train_accuracy": last["accuracy"],
-        "train_loss": last["loss"],
-        "val_accuracy": last["val_accuracy"],
-        "val_loss": last["val_loss"],
-        "parameters": model.count_params(),
-    }
-    write_json(METRICS, final)
+    final = {"train_accuracy": last["accuracy"], "train_loss": last["loss"]}
+    final |= {name: last[name] for name in ("val_accuracy", "val_loss")}
+    write_json(METRICS, final | {"parameters": model.count_params()})
 
 
 if __name__ == "__main__":

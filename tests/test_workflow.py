@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
+from digits.yaml import parse_yaml
 from tests.conftest import ROOT, Repository
 
-STEPS = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
+STEPS = parse_yaml((ROOT / ".github/workflows/ci.yml").read_bytes(), ROOT)["jobs"]["ci"]["steps"]
 
 
 def summary(repository: Repository, folder: Path, event: str, ref: str, before: str = "") -> str:

@@ -2,10 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from digits.command import Refusal
-from digits.parameters import KerasObject, read_parameters
+from digits.parameters import KerasObject, read_networks, read_parameters
+from digits.yaml import parse_yaml
 from tests.conftest import ROOT
 
 CONVNET = "networks.convnet"
@@ -14,18 +15,18 @@ TINY = {"layers": ["Flatten"], "optimizer": {"SGD": {"learning_rate": 0.1}}, "ep
 
 def changed(tmp_path: Path, key: str, value: object) -> Path:
     """params.yaml with one value changed."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = parse_yaml((ROOT / "params.yaml").read_bytes(), ROOT / "params.yaml")
     *path, last = key.split(".")
     place = content
     for part in path:
         place = place[int(part) if isinstance(place, list) else part]
     place[int(last) if isinstance(place, list) else last] = value
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    YAML(typ="safe").dump(content, tmp_path / "params.yaml")
     return tmp_path / "params.yaml"
 
 
 def test_the_committed_file_holds_the_six_networks():
-    networks = read_parameters(ROOT / "params.yaml").networks
+    networks = read_networks(ROOT / "params.yaml")
     assert {"convnet", "selu-300-100", "relu-128-128", "relu-256-128-128", "relu-128"} < networks.keys()
     dropout = networks["dropout-batchnorm-256-128-128"]
     assert [layer.name for layer in dropout.layers] == [
@@ -55,7 +56,7 @@ def test_the_committed_file_holds_the_six_networks():
             (
                 "networks",
                 {"convnet": TINY, name: TINY},
-                rf"networks: {re.escape(repr(name))} is a name that DVC cannot look up, expected one without dots",
+                rf"networks: {re.escape(repr(name))} cannot be chosen, expected a name without dots and brackets",
             )
             for name in ("a.b", "v1.0", "a[0]", "a]", "")
         ],
@@ -72,7 +73,7 @@ def test_the_committed_file_holds_the_six_networks():
             {"UpSampling2D": {"size": 2}},
             "networks.convnet.layers.0: UpSampling2D's argument size",
         ),
-        (f"{CONVNET}.optimizer", "SGD", "networks.convnet.optimizer: learning_rate is None, expected a number"),
+        (f"{CONVNET}.optimizer", {"SGD": {"learning_rate": None}}, "networks.convnet.optimizer: learning_rate is None"),
         (f"{CONVNET}.optimizer.Adam.learning_rate", 0, "networks.convnet.optimizer: learning_rate is 0"),
         (f"{CONVNET}.optimizer.Adam.learning_rate", -0.1, "networks.convnet.optimizer: learning_rate is -0.1"),
         (f"{CONVNET}.optimizer.Adam.learning_rate", "fast", "networks.convnet.optimizer: learning_rate is 'fast'"),
@@ -86,6 +87,22 @@ def test_the_committed_file_holds_the_six_networks():
 def test_what_makes_no_sense_is_refused_by_key_and_value(tmp_path: Path, key: str, value: object, said: str):
     with pytest.raises(Refusal, match=f"params.yaml: {said}"):
         read_parameters(changed(tmp_path, key, value))
+
+
+def test_networks_that_differ_in_their_recipe_alone_have_the_same_layers():
+    networks = read_networks(ROOT / "params.yaml")
+    assert networks["convnet"].layers == networks["convnet-one-epoch"].layers
+    assert networks["mlp"].layers == networks["relu-256-128-128"].layers
+
+
+@pytest.mark.parametrize("wrong", [7, {}, {"layers": "Flatten"}, {"layers": [{"TFSMLayer": {"filepath": "/"}}]}])
+def test_a_wrong_network_that_nobody_chose_stops_nobody(tmp_path: Path, wrong: object):
+    assert read_parameters(changed(tmp_path, "networks.relu-128", wrong)).network == "convnet"
+
+
+def test_an_optimizer_without_a_learning_rate_has_that_of_keras(tmp_path: Path):
+    chosen = read_parameters(changed(tmp_path, f"{CONVNET}.optimizer", "Adam"))
+    assert chosen.networks["convnet"].optimizer == KerasObject(name="Adam", arguments={})
 
 
 @pytest.mark.parametrize(

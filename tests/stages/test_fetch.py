@@ -52,6 +52,9 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
+BOMB = gzip.compress(bytes(10**8))  # made beforehand: on a busy machine, it takes longer than a source may be silent
+
+
 class Server(ThreadingHTTPServer):
     """Serves a folder after its manner, and counts what it was asked for."""
 
@@ -102,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
             case "drips":
                 sent = itertools.chain.from_iterable((bytes([byte]), 0.1) for byte in content[:30])
             case "sends a bomb":
-                sent = [gzip.compress(bytes(10**8))]
+                sent = [BOMB]
             case "never ends":
                 sent = itertools.repeat(content, 10_000)
         self.send_response(status)
