@@ -21,7 +21,9 @@ WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
 DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
-LEAST_SLOPE = 14  # of a stroke's edge, in strokes' heights a picture's side; shades and lamps lie below it, pens above
+LEAST_SLOPE = 20  # of a stroke's edge, in strokes' heights a picture's side; shades and lamps lie below it, pens above
+MOST_CROSSINGS = 3.5
+MOST_FILLED = 0.65
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 
 
@@ -67,7 +69,13 @@ def to_grey(image: Image.Image) -> np.ndarray:
             return tone * alpha + np.median(visible) * (1 - alpha)
         return tone
     if image.mode in {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}:
-        return _shrunk(image.convert("RGB").convert("L")) / 255
+        color = image.convert("RGB")
+        grey = _shrunk(color.convert("L")) / 255
+        bands = np.stack([_shrunk(band) / 255 for band in color.split()], axis=-1)
+        apart = bands - np.median(bands, axis=(0, 1))
+        axis = np.linalg.eigh(np.tensordot(apart, apart, ((0, 1), (0, 1))))[1][:, -1]
+        tone = apart @ axis / np.abs(axis).sum()
+        return tone if grey.std() < tone.std() / 3 else grey  # pens and paper of other colors, equally bright
     values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
     whites = (1, *(2**bits - 1 for bits in (8, 10, 12, 14, 16)))  # cameras' 12 bits come in 16
     white = next((white for white in whites if values.max() <= white), values.max())
@@ -99,6 +107,22 @@ def paper(grey: np.ndarray) -> np.ndarray:
     return terms @ surface
 
 
+def inside_frame(grey: np.ndarray) -> np.ndarray:
+    """What lies within a frame around the picture, as the border of a canvas; all of `grey` where there is none."""
+    lines = np.abs(grey - np.median(grey)) > LEAST_CONTRAST
+    inside = []
+    for axis in (1, 0):
+        for line in (lines.mean(axis=axis), lines.mean(axis=axis)[::-1]):
+            of_frame = np.flatnonzero(line[: len(line) // 4] > 0.7)  # a frame in the picture ends before its rim
+            if not len(of_frame):
+                return grey
+            run = line[of_frame[0] :] > 0.7
+            inside.append(of_frame[0] + (len(run) if run.all() else int(run.argmin())))
+    top, bottom, left, right = inside
+    within = (slice(top, len(grey) - bottom), slice(left, grey.shape[1] - right))
+    return grey[within] if lines[within].any() else grey  # a round zero may fill the picture too
+
+
 def find_ink(grey: np.ndarray) -> np.ndarray:
     """Where the digit is, from 0 for the page to 1 for a full stroke, without what is noise, shade or dust.
 
@@ -109,7 +133,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
         An array of that shape.
 
     Raises:
-        Refusal: nothing stands out from the page.
+        Refusal: nothing stands out from the page, or what does is no digit.
     """
     longer = max(grey.shape)
     smooth = ndimage.gaussian_filter(grey, longer / 500)
@@ -118,12 +142,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     darkest = np.sort(stands_out, axis=None)[-max(8, stands_out.size // 2000) :][0]
     if darkest < LEAST_CONTRAST:
         raise Refusal("shows no digit: nothing stands out from its background")
-    core = stands_out > darkest / 2
-    stroke = np.median(stands_out[core])
-    slope = ndimage.gaussian_gradient_magnitude(stands_out, max(longer / 120, 0.5)) * longer / stroke
-    if np.median(slope[core & ~ndimage.binary_erosion(core)]) < min(LEAST_SLOPE, longer / 8):
-        raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
-    ink = np.clip(stands_out / stroke, 0, 1)
+    ink = np.clip(stands_out / np.median(stands_out[stands_out > darkest / 2]), 0, 1)
 
     parts, _ = ndimage.label(ink > 0.3, np.ones((3, 3)))
     areas = np.bincount(parts.ravel())
@@ -133,11 +152,33 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     if clear.max() > areas.max() / 10:  # what touches the rim is the table or a shadow, unless the digit itself does
         areas = clear
     kept = np.isin(parts, np.flatnonzero(areas >= max(areas.max() / 25, 1)))
-    down, across = _bounds(kept)
-    if max(down.stop - down.start, across.stop - across.start) < max(LEAST_SIDE * longer, 6):
+    box = kept[_bounds(kept)]
+    if max(box.shape) < max(LEAST_SIDE * longer, 6):
         raise Refusal("shows no digit, only specks")
+    gap = max(box.shape) // DIGIT_SIDE
+    whole = ndimage.binary_closing(np.pad(kept, gap), np.ones((gap + 1, gap + 1)))[gap:, gap:][: len(grey), : grey.shape[1]]
+    box = whole[_bounds(whole)]
+    if max(_crossings(box), _crossings(box.T)) > MOST_CROSSINGS or (box.mean() > MOST_FILLED and max(box.shape) < 2.5 * min(box.shape)):
+        raise Refusal("shows no digit: lines or a pattern all over it")
+    if np.median(_slopes(stands_out)[whole & ~ndimage.binary_erosion(whole)]) < min(LEAST_SLOPE, 0.45 * longer):
+        raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
     return np.where(near & (ink > 0.15), ink, 0)
+
+
+def _slopes(stands_out: np.ndarray) -> np.ndarray:
+    """The steepest slope around each pixel, in its heights a picture's side."""
+    longer = max(stands_out.shape)
+    sigma = max(longer / 120, 0.5)
+    around = 2 * max(round(sigma), 1) + 1
+    steepest = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(stands_out, sigma), around)
+    height = ndimage.maximum_filter(ndimage.gaussian_filter(stands_out, sigma), around)
+    return steepest * longer / np.maximum(height, 1e-6)
+
+
+def _crossings(box: np.ndarray) -> float:
+    """How many strokes a line across meets, the median of the rows."""
+    return float(np.median((np.diff(box.astype(np.int8), axis=1, prepend=0) == 1).sum(axis=1)))
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
@@ -176,4 +217,4 @@ def prepare(content: bytes) -> np.ndarray:
     Raises:
         Refusal: it is no image that can be read, or shows no digit.
     """
-    return frame(thicken(find_ink(to_grey(decode(content)))))
+    return frame(thicken(find_ink(inside_frame(to_grey(decode(content))))))
