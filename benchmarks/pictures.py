@@ -325,14 +325,13 @@ def jpeg(s, g):
 
 def dashed(s, g):
     """Dots or dashes, a pen's width to two apart."""
-    length = np.hypot(*(s[:, 1] - s[:, 0]).T)
-    along = np.cumsum(length)
     width = g.uniform(0.03, 0.07)
-    period = width * g.uniform(1.6, 2.6)
-    on = (along % period) < width * g.uniform(0.05, 0.8)
-    if not on.any(): on[0] = True
-    corner = np.concatenate([s[on], s[[s[:, 0, 0].argmax()]], s[[s[:, 0, 1].argmax()]]])
-    return encoded(page_of(draw(corner, g, log_uniform(g, 60, 500), width=width)))
+    at = (np.arange(16) + 0.5) / 16
+    points = (s[:, :1] + (s[:, 1:] - s[:, :1]) * at[:, None]).reshape(-1, 2)
+    along = np.repeat(np.hypot(*(s[:, 1] - s[:, 0]).T) / 16, 16).cumsum()
+    on = along % (width * g.uniform(1.6, 2.6)) < width * g.uniform(0.1, 0.8)
+    dots = points[on]
+    return encoded(page_of(draw(np.stack([dots, dots], axis=1), g, log_uniform(g, 60, 500), width=width)))
 
 
 def hatched(s, g):

@@ -22,7 +22,7 @@ DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
 LEAST_SLOPE = 20  # of a stroke's edge, in strokes' heights a picture's side; shades and lamps lie below it, pens above
-MOST_CROSSINGS = 3.5
+LEAST_RATIO = 7
 MOST_FILLED = 0.65
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 
@@ -95,6 +95,10 @@ def paper(grey: np.ndarray) -> np.ndarray:
 
     Unlike least squares, it passes by what covers less than half of the page. Shape and range as `grey`.
     """
+    light = grey > _threshold(grey)
+    tones = grey[light], grey[~light]
+    if min(map(len, tones)) and sum(((tone - np.median(tone)) ** 2).sum() for tone in tones) < 0.12 * grey.var() * grey.size:
+        return np.full_like(grey, np.median(max(tones, key=len)))  # in an even light a digit may cover nearly half
     y, x = (np.linspace(-1, 1, side)[:, None] for side in grey.shape)
     y, x = np.broadcast_arrays(y, x.T)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
@@ -116,11 +120,22 @@ def inside_frame(grey: np.ndarray) -> np.ndarray:
             of_frame = np.flatnonzero(line[: len(line) // 4] > 0.7)  # a frame in the picture ends before its rim
             if not len(of_frame):
                 return grey
-            run = line[of_frame[0] :] > 0.7
-            inside.append(of_frame[0] + (len(run) if run.all() else int(run.argmin())))
+            inside.append(of_frame[0] + int((line[of_frame[0] :] > 0.7).argmin()))
+            if line[inside[-1]] > 0.4:  # a shade rather, which ends by and by
+                return grey
     top, bottom, left, right = inside
     within = (slice(top, len(grey) - bottom), slice(left, grey.shape[1] - right))
     return grey[within] if lines[within].any() else grey  # a round zero may fill the picture too
+
+
+def _threshold(grey: np.ndarray) -> float:
+    """The brightness that parts an image into the two tones with the least variance within each (Otsu, 1979)."""
+    counts, edges = np.histogram(grey, 64)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, total = counts.cumsum()[:-1], (counts * middles).cumsum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * (grey.size - below) * (total[:-1] / below - (total[-1] - total[:-1]) / (grey.size - below)) ** 2
+    return float(edges[1 + int(np.nan_to_num(between).argmax())])
 
 
 def find_ink(grey: np.ndarray) -> np.ndarray:
@@ -142,7 +157,10 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     darkest = np.sort(stands_out, axis=None)[-max(8, stands_out.size // 2000) :][0]
     if darkest < LEAST_CONTRAST:
         raise Refusal("shows no digit: nothing stands out from its background")
-    ink = np.clip(stands_out / np.median(stands_out[stands_out > darkest / 2]), 0, 1)
+    stroke = np.median(stands_out[stands_out > darkest / 2])
+    if np.median(np.abs(stands_out)) > stroke / LEAST_RATIO:
+        raise Refusal("shows no digit: nothing stands out from noise or shade")
+    ink = np.clip(stands_out / stroke, 0, 1)
 
     parts, _ = ndimage.label(ink > 0.3, np.ones((3, 3)))
     areas = np.bincount(parts.ravel())
@@ -158,7 +176,9 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     gap = max(box.shape) // DIGIT_SIDE
     whole = ndimage.binary_closing(np.pad(kept, gap), np.ones((gap + 1, gap + 1)))[gap:, gap:][: len(grey), : grey.shape[1]]
     box = whole[_bounds(whole)]
-    if max(_crossings(box), _crossings(box.T)) > MOST_CROSSINGS or (box.mean() > MOST_FILLED and max(box.shape) < 2.5 * min(box.shape)):
+    crossings = sorted([_crossings(box), _crossings(box.T)])
+    long = [part for part in ndimage.find_objects(parts * kept) if part and max(part[0].stop - part[0].start, part[1].stop - part[1].start) > 0.6 * max(box.shape)]
+    if crossings[1] > 4.5 or crossings[0] > 2.5 or len(long) > 2 or (box.mean() > MOST_FILLED and max(box.shape) < 2.5 * min(box.shape)):
         raise Refusal("shows no digit: lines or a pattern all over it")
     if np.median(_slopes(stands_out)[whole & ~ndimage.binary_erosion(whole)]) < min(LEAST_SLOPE, 0.45 * longer):
         raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
