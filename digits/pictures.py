@@ -22,8 +22,9 @@ DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
 LEAST_SLOPE = 20  # of a stroke's edge, in strokes' heights a picture's side; shades and lamps lie below it, pens above
-LEAST_RATIO = 7
-MOST_FILLED = 0.65
+LEAST_RATIO = 8
+MOST_PARTS = 15
+MOST_FILLED = 0.75
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 
 
@@ -97,7 +98,7 @@ def paper(grey: np.ndarray) -> np.ndarray:
     """
     light = grey > _threshold(grey)
     tones = grey[light], grey[~light]
-    if min(map(len, tones)) and sum(((tone - np.median(tone)) ** 2).sum() for tone in tones) < 0.12 * grey.var() * grey.size:
+    if min(map(len, tones)) and sum(((tone - np.median(tone)) ** 2).sum() for tone in tones) < 0.18 * grey.var() * grey.size:
         return np.full_like(grey, np.median(max(tones, key=len)))  # in an even light a digit may cover nearly half
     y, x = (np.linspace(-1, 1, side)[:, None] for side in grey.shape)
     y, x = np.broadcast_arrays(y, x.T)
@@ -158,7 +159,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     if darkest < LEAST_CONTRAST:
         raise Refusal("shows no digit: nothing stands out from its background")
     stroke = np.median(stands_out[stands_out > darkest / 2])
-    if np.median(np.abs(stands_out)) > stroke / LEAST_RATIO:
+    if np.median(np.abs(stands_out[stands_out < stroke / 2])) > stroke / LEAST_RATIO:
         raise Refusal("shows no digit: nothing stands out from noise or shade")
     ink = np.clip(stands_out / stroke, 0, 1)
 
@@ -173,14 +174,20 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     box = kept[_bounds(kept)]
     if max(box.shape) < max(LEAST_SIDE * longer, 6):
         raise Refusal("shows no digit, only specks")
-    gap = max(box.shape) // DIGIT_SIDE
-    whole = ndimage.binary_closing(np.pad(kept, gap), np.ones((gap + 1, gap + 1)))[gap:, gap:][: len(grey), : grey.shape[1]]
+    count = len(np.unique(parts[kept]))
+    gap = max(box.shape) // (DIGIT_SIDE if count <= MOST_PARTS else 7)  # dots are joined to strokes, noise to a blot
+    whole = ndimage.grey_closing(np.pad(kept, gap + 1).astype(np.uint8), gap + 1)[gap + 1 : -gap - 1, gap + 1 : -gap - 1] > 0
     box = whole[_bounds(whole)]
     crossings = sorted([_crossings(box), _crossings(box.T)])
-    long = [part for part in ndimage.find_objects(parts * kept) if part and max(part[0].stop - part[0].start, part[1].stop - part[1].start) > 0.6 * max(box.shape)]
-    if crossings[1] > 4.5 or crossings[0] > 2.5 or len(long) > 2 or (box.mean() > MOST_FILLED and max(box.shape) < 2.5 * min(box.shape)):
+    long = sum(max(side.stop - side.start for side in part) > 0.6 * max(box.shape) for part in ndimage.find_objects(parts * kept) if part)
+    outline = whole & ~ndimage.binary_erosion(whole)  # the picture's rim is part of it
+    rim = np.concatenate([whole[0], whole[-1], whole[:, 0], whole[:, -1]]).sum()
+    compact = max(box.shape) < 2.5 * min(box.shape)
+    if crossings[1] > 4.5 or crossings[0] > 2.5 or long > 2:
         raise Refusal("shows no digit: lines or a pattern all over it")
-    if np.median(_slopes(stands_out)[whole & ~ndimage.binary_erosion(whole)]) < min(LEAST_SLOPE, 0.45 * longer):
+    if compact and (box.mean() > (MOST_FILLED if count <= MOST_PARTS else 0.5) or rim > 0.4 * outline.sum()):
+        raise Refusal("shows no digit: what stands out is no stroke")
+    if np.median(_slopes(stands_out)[outline]) < min(LEAST_SLOPE, 0.45 * longer):
         raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
     return np.where(near & (ink > 0.15), ink, 0)
