@@ -22,7 +22,7 @@ def queued(finished: Repository, made_once: MadeOnce, tmp_path_factory: pytest.T
             changes = ("-S", f"network={network}", "-S", f"seed={SEEDS[name]}")
             repository.dvc("exp", "run", "--queue", "--name", name, *changes)
         repository.dvc("queue", "start", "-j", "2")
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 280
         while time.monotonic() < deadline:
             status = repository.dvc("queue", "status")
             if "Running" not in status and "Queued" not in status:
