@@ -36,3 +36,17 @@ if git diff -U0 HEAD -- params.yaml | grep -q '^+ *dataset: digits'; then
     printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n'
     printf 'To go back, with a network or MNIST_MIRROR at hand: git checkout params.yaml && make repro\n'
 fi
+dvc plots show >"$said/page" || exit
+python - "$(cat "$said/page")" <<'EOF'
+import json
+import sys
+from pathlib import Path
+
+test = json.loads(Path("metrics/test.json").read_text())
+print(f"""
+test accuracy {test["accuracy"]:.2%} (95% interval {test["accuracy_low"]:.2%} to {test["accuracy_high"]:.2%})
+every chart and picture: {sys.argv[1]}
+next: export PATH=$PWD/.venv/bin:$PATH, then
+  python -m commands.predict docs/samples            # or pictures of your own digits
+  dvc exp run -n one-hidden-layer -S network=relu-128  # another network; README.md goes on""")
+EOF

@@ -114,6 +114,9 @@ def test_make_alone_lists_what_can_be_made(newcomer: Repository):
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
     printed = newcomer.run(*REPRO)
     assert FALLBACK in printed
+    assert re.search(
+        r"test accuracy 9\d\.\d\d% \(95% interval .*\nevery chart and picture: file://.*index.html\n", printed
+    )
     assert "git checkout params.yaml && make repro" in printed
     assert newcomer.run("git", "diff", "--numstat", "params.yaml").split() == ["1", "1", "params.yaml"]
     assert "+  dataset: digits" in newcomer.run("git", "diff", "params.yaml")
