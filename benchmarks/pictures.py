@@ -590,7 +590,7 @@ KINDS = [
     Kind("lamp's shine", lamp, 100, NONE),
     Kind("lined paper", lined_paper, 100, NONE),
     Kind("squared paper", partial(lined_paper, squared=True), 100, NONE),
-    Kind("dotted paper", dotted_paper, 60, NONE, tuned_on=False),
+    Kind("dotted paper", dotted_paper, 60, NONE),
     Kind("wood, cloth, plaster", grained, 60, NONE, tuned_on=False),
     Kind("folded sheet", folded, 60, NONE, tuned_on=False),
     Kind("crumbs", crumbs, 60, NONE, tuned_on=False),

@@ -182,7 +182,7 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     whole = ndimage.grey_closing(np.pad(parts > 0, gap).astype(np.uint8), gap)[gap:-gap, gap:-gap] > 0
     box = whole[_bounds(whole)]
     compact = side < 2.5 * min(box.shape)  # unlike a one
-    if len(sizes) > MOST_PARTS and (ndimage.label(box, np.ones((3, 3)))[1] > 5 or (compact and box.mean() > 0.55)):
+    if len(sizes) > MOST_PARTS and (ndimage.label(box, np.ones((3, 3)))[1] > 10 or (compact and box.mean() > 0.55)):
         raise Refusal("shows no digit, only specks")
 
     met = sorted(np.median((np.diff(way.astype(int), axis=0, prepend=0) == 1).sum(axis=0)) for way in (box, box.T))
