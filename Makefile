@@ -12,7 +12,7 @@ repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits 
 
 .PHONY: experiments
 experiments: .venv/installed ## show the experiments side by side
-	dvc exp show --no-pager --drop '.*' --keep '^(Experiment|network|dataset|seed|val_accuracy|accuracy|errors)$$'
+	COLUMNS=100 dvc exp show --no-pager --drop '.*' --keep '^(Experiment|network|dataset|seed|val_accuracy|accuracy|errors)$$'
 
 .PHONY: picture
 picture: .venv/installed ## draw the README's picture of the plots' page (needs Chromium)
