@@ -1,6 +1,5 @@
-"""From pictures to MNIST's form; `python -m tests.digits.test_pictures` measures on 1,000 of MNIST's test digits."""
+"""From pictures to MNIST's form; `python -m benchmarks.pictures` measures how well thousands of them are read."""
 
-import io
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from benchmarks.pictures import HANDWRITTEN, Canvas, Hand, encoded, handwritten, to_image
 from digits import network, pictures
 from digits.command import Refusal
 from digits.tensorflow import keras
@@ -42,16 +42,6 @@ def accuracy(images: np.ndarray, labels: np.ndarray, model: keras.Model, show: C
             continue
     found = network.probabilities(model, prepared).argmax(axis=1)
     return float(np.mean((found == labels) & recognizable))
-
-
-def to_image(grey: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.round(grey.clip(0, 1) * 255).astype(np.uint8))
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def drawn(*lines: Iterable[tuple[int, int]], paper: int = 235, pen: int = 40, width: int = 18) -> Image.Image:
@@ -167,6 +157,54 @@ def test_a_large_photograph_is_as_good_as_a_small_one():
     assert difference(seven(), pictures.prepare(encoded(large, "JPEG"))) < 0.15
 
 
+def ink(digit: int, side: float, pen: float, smooth: bool = False, size: float = 0.8) -> np.ndarray:
+    """A digit, its ink from 0 to 1, as a paint program draws it."""
+    hand = Hand(digit)
+    segments = handwritten(HANDWRITTEN[digit][0], hand.chance)
+    return Canvas(side, pen, smooth, (size, size)).draw(segments, hand)
+
+
+@pytest.mark.parametrize("side", [20, 28, 40, 100, 300])
+@pytest.mark.parametrize("digit", range(10))
+def test_a_hard_pencil_one_pixel_wide_draws_what_a_brush_draws(digit: int, side: int):
+    brush = pictures.prepare(encoded(to_image(1 - ink(digit, 300, 0.1, smooth=True))))
+    for image in (to_image(1 - ink(digit, side, 1)), to_image(ink(digit, side, 1)).convert("1")):
+        assert difference(brush, pictures.prepare(encoded(image))) < 1
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_digit_may_fill_the_picture(digit: int):
+    page = ink(digit, 200, 0.12, smooth=True)
+    rows, columns = (np.flatnonzero(page.max(axis=axis)) for axis in (1, 0))
+    tight = page[rows[0] + 2 : rows[-1] - 1, columns[0] + 2 : columns[-1] - 1]
+    whole = pictures.prepare(encoded(to_image(1 - page)))
+    assert difference(whole, pictures.prepare(encoded(to_image(1 - tight)))) < 0.4
+
+
+@pytest.mark.parametrize("around", [0, 9])
+def test_a_frame_around_the_canvas_is_no_digit(around: int):
+    page = ink(3, 100, 2)
+    framed = np.pad(np.pad(np.pad(page, 4), 2, constant_values=0.7), around)
+    assert (
+        difference(pictures.prepare(encoded(to_image(1 - page))), pictures.prepare(encoded(to_image(1 - framed))))
+        < 0.15
+    )
+
+
+def test_pen_and_paper_of_equal_brightness_differ_in_color():
+    page = ink(5, 200, 0.1, smooth=True)[..., None]
+    colors = np.round(np.array([30, 110, 200]) * (1 - page) + np.array([220, 30, 30]) * page).astype(np.uint8)
+    plain = pictures.prepare(encoded(to_image(1 - page[..., 0])))
+    assert difference(plain, pictures.prepare(encoded(Image.fromarray(colors)))) < 0.15
+
+
+def test_hatching_makes_strokes():
+    page = ink(2, 300, 0.12, smooth=True)
+    hatched = page * (np.indices(page.shape).sum(axis=0) % 4 < 2)
+    plain = pictures.prepare(encoded(to_image(1 - page)))
+    assert difference(plain, pictures.prepare(encoded(to_image(1 - hatched)))) < 0.7
+
+
 # What is refused.
 
 
@@ -182,11 +220,23 @@ def blank(kind: str) -> np.ndarray:
             page *= np.cos(0.6 * np.hypot(x - 0.3, y)) ** 2
         case "dust":
             page[20:28, 40:48] = 0
+        case "spot":
+            page *= 1 - 0.5 * np.exp(-((x / 0.2) ** 2) - (y / 0.3) ** 2)
+        case "shadow":
+            page *= 1 - 0.3 / (1 + np.exp(-(x + y) / 0.1))
+        case "lined":
+            page[10::20] = 0.2
+        case "squared":
+            page[10::30], page[:, 10::30] = 0.2, 0.2
+        case "salt":
+            page.ravel()[np.random.default_rng(0).integers(0, page.size, 600)] = 0
     return page
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-@pytest.mark.parametrize("kind", ["even", "noise", "slope", "lamp", "dust"])
+@pytest.mark.parametrize(
+    "kind", ["even", "noise", "slope", "lamp", "dust", "spot", "shadow", "lined", "squared", "salt"]
+)
 def test_an_empty_page_shows_no_digit(kind: str, form: str):
     with pytest.raises(Refusal, match="shows no digit"):
         pictures.prepare(encoded(to_image(blank(kind)), form))
@@ -245,13 +295,3 @@ def test_photographs_of_real_digits_are_recognized_as_well_as_the_digits(real):
     plain = np.mean(network.probabilities(model, np.array(images)).argmax(axis=1) == labels)
     assert accuracy(images, labels, model, lambda digit: encoded(to_image(digit))) >= plain - 0.01
     assert accuracy(images, labels, model, lambda digit: photograph(digit, generator, largest=12)) >= plain - 0.02
-
-
-if __name__ == "__main__":
-    first = slice(1000)
-    digits = np.load(PREPARED / "test_images.npy", mmap_mode="r")[first]
-    truth = np.load(PREPARED / "test_labels.npy")[first]
-    trained, chance = network.load(ROOT / network.PATH), np.random.default_rng(0)
-    print(f"plain        {np.mean(network.probabilities(trained, np.array(digits)).argmax(axis=1) == truth):.2%}")
-    print(f"as files     {accuracy(digits, truth, trained, lambda digit: encoded(to_image(digit))):.2%}")
-    print(f"photographed {accuracy(digits, truth, trained, lambda digit: photograph(digit, chance)):.2%}")
