@@ -23,9 +23,10 @@ THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have s
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 MOST_PARTS = 15  # of a digit in whole strokes; what has more is dotted, hatched or noise
-# Measured by benchmarks.pictures on 40 images of each of 23 kinds of drawings and 8 kinds of pictures without a digit:
-LEAST_RATIO = 8  # of a stroke's height to its page's unevenness; drawings 10 and more, half of the shadows and noise 5
-LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; drawings 20 and more, shades and lamps 11
+# Measured on 40 images of each of 23 kinds of drawings and 8 without a digit, kinds of benchmarks.pictures:
+LEAST_RATIO = 8  # of a stroke's height to its page's unevenness; drawings 10 and more, half of shadows and noise 5
+LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; half of shades and lamps 11. Pens reach 35
+# where there are pixels enough, a pencil on 28 x 28 pixels 17
 
 
 def decode(content: bytes) -> Image.Image:
@@ -170,6 +171,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     if max(kept[_bounds(kept)].shape) < max(LEAST_SIDE * longer, 6):
         raise Refusal("shows no digit, only specks")
     _check_strokes(parts, stands_out)
+    ink = np.clip(ink / ink[kept].max(), 0, 1)  # a pencil's, beside a dark table
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
     return np.where(near & (ink > 0.15), ink, 0)
 
@@ -178,6 +180,8 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     """Refuse what no pen has drawn as one digit; `parts` numbers what is connected, 0 for the page."""
     sizes = [[side.stop - side.start for side in part] for part in ndimage.find_objects(parts) if part]
     side = max(parts[_bounds(parts > 0)].shape)
+    if len(sizes) <= MOST_PARTS and max(map(max, sizes)) < max(LEAST_SIDE * max(parts.shape), 6):
+        raise Refusal("shows no digit, only specks")
     gap = side // (DIGIT_SIDE if len(sizes) <= MOST_PARTS else 7) + 1  # joins dots to strokes, and noise to blots
     whole = ndimage.grey_closing(np.pad(parts > 0, gap).astype(np.uint8), gap)[gap:-gap, gap:-gap] > 0
     box = whole[_bounds(whole)]

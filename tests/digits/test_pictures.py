@@ -191,6 +191,12 @@ def test_a_frame_around_the_canvas_is_no_digit(around: int):
     )
 
 
+def test_a_faint_pencil_beside_a_dark_table_is_read():
+    page = ink(3, 200, 0.1, smooth=True)
+    beside = np.pad(0.9 - 0.3 * page, ((0, 0), (20, 0)), constant_values=0)
+    assert difference(pictures.prepare(encoded(to_image(1 - page))), pictures.prepare(encoded(to_image(beside)))) < 0.15
+
+
 def test_pen_and_paper_of_equal_brightness_differ_in_color():
     page = ink(5, 200, 0.1, smooth=True)[..., None]
     colors = np.round(np.array([30, 110, 200]) * (1 - page) + np.array([220, 30, 30]) * page).astype(np.uint8)
@@ -220,6 +226,8 @@ def blank(kind: str) -> np.ndarray:
             page *= np.cos(0.6 * np.hypot(x - 0.3, y)) ** 2
         case "dust":
             page[20:28, 40:48] = 0
+        case "crumbs":
+            page[20:23, 40:43] = page[90:93, 200:203] = page[150:153, 30:33] = 0
         case "spot":
             page *= 1 - 0.5 * np.exp(-((x / 0.2) ** 2) - (y / 0.3) ** 2)
         case "shadow":
@@ -235,7 +243,7 @@ def blank(kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize(
-    "kind", ["even", "noise", "slope", "lamp", "dust", "spot", "shadow", "lined", "squared", "salt"]
+    "kind", ["even", "noise", "slope", "lamp", "dust", "crumbs", "spot", "shadow", "lined", "squared", "salt"]
 )
 def test_an_empty_page_shows_no_digit(kind: str, form: str):
     with pytest.raises(Refusal, match="shows no digit"):
