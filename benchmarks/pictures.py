@@ -618,8 +618,8 @@ def pictures_table(runs: pd.DataFrame) -> str:
     shown["refused"] = [f"{n / of:.1%}" for n, of in zip(runs["refused"], runs["images"], strict=True)]
     return (
         f"{shown.to_markdown(index=False, disable_numparse=True)}\n\n"
-        "\\* built after the reader was tuned. Every image is of a digit of MNIST and of chance that tuning did not use; "
-        "the strokes are drawn\nanew, their styles were known. That crumbs are refused was mended after these were seen."
+        "\\* built after the reader was tuned. Every image is of a digit and of chance that tuning did not use;\n"
+        "the strokes are drawn anew, their styles were known. Crumbs were mended after these very images were seen."
     )
 
 
