@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_ind
 
+from benchmarks.pictures import pictures_table
 from benchmarks.processes import ROOT
 from digits.files import write_bytes
 from digits.parameters import Network, read_networks
@@ -117,6 +118,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "speed": lambda: speed_table(read_runs("speed")),
     "growth": lambda: growth_table(read_runs("growth")),
+    "pictures": lambda: pictures_table(read_runs("pictures")),
 }
 
 
