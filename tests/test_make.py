@@ -111,6 +111,7 @@ def test_make_alone_lists_what_can_be_made(newcomer: Repository):
         assert f"make {target} " in listed
 
 
+@pytest.mark.slow
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
     printed = newcomer.run(*REPRO)
     assert FALLBACK in printed
