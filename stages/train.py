@@ -46,8 +46,7 @@ def train(
 
     Args:
         model: as `networks.build` makes it.
-        optimizer: as `networks.build_optimizer` makes it, for these epochs. Does it average the weights (`use_ema`),
-            then what is validated after an epoch, and in the end kept, is the average.
+        optimizer: as `networks.build_optimizer` makes it. With `use_ema`, what is validated and kept is the average.
         network: gives epochs, batch_size and jit_compile.
         training: images and labels, as `read_split` gives them.
         validation: likewise; may be empty.

@@ -66,7 +66,9 @@ def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
                 words = " ".join(shlex.split(command, comments=True))
                 if words in ELSEWHERE:
                     continue
-                if words.startswith("make "):
+                if words.startswith("dvc queue start"):
+                    command = f"{words} >/dev/null 2>&1"  # its workers would keep a pipe open for long
+                elif words.startswith("make "):
                     command = f"make --old-file .venv/installed {command.removeprefix('make ')}"
                 printed = reader.run("bash", "-c", command)
                 if words.startswith("dvc queue start"):
