@@ -202,7 +202,7 @@ def test_a_cache_that_nobody_may_look_into_is_passed_over(
     assert fetch.mnist([str(mirror)], tmp_path / "closed/digits-mnist") == FILES
 
 
-@pytest.mark.parametrize("below", ["", ".dvc/tmp/exps/standalone/tmp1"])
+@pytest.mark.parametrize("below", ["", ".dvc/tmp"])
 def test_a_relative_mirror_is_seen_from_the_repository_by_its_experiments_too(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, below: str
 ):
