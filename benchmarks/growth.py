@@ -9,6 +9,7 @@ folder (7 GB). `train` is one epoch of mlp. Writes every run to benchmarks/resul
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
 from benchmarks.tables import RESULTS, growth_table
-from digits.dataset import SIDE, TEST, TRAIN, IdxFile, encode_idx
-from digits.files import write_table
+from digits.dataset import DESCRIPTION, RAW, TEST, TRAIN, Description, describe
+from digits.files import read_json, write_table
+from digits.idx import IdxFile, write_idx
 
 TIMES = [1, 4, 16]
 STAGES = ["prepare", "train", "evaluate"]
@@ -27,23 +29,23 @@ RUNS = 3
 def jittered(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Images of shape (n, 28, 28) uint8, shifted by up to 2 pixels and dimmed by up to a fifth, each in its own way."""
     shifts = generator.integers(-2, 3, (2, len(images), 1, 1))
-    rows, columns = np.ogrid[:SIDE, :SIDE]
-    moved = images[np.arange(len(images))[:, None, None], (rows + shifts[0]) % SIDE, (columns + shifts[1]) % SIDE]
+    side = images.shape[1]
+    rows, columns = np.ogrid[:side, :side]
+    moved = images[np.arange(len(images))[:, None, None], (rows + shifts[0]) % side, (columns + shifts[1]) % side]
     return (moved * generator.uniform(0.8, 1, (len(images), 1, 1))).astype(np.uint8)
 
 
 def enlarge(folder: Path, times: int) -> None:
-    """Write the four IDX files of a dataset so many times MNIST."""
+    """Write a dataset so many times MNIST as `fetch` would leave it."""
     generator = np.random.default_rng(times)
-    folder.mkdir(parents=True)
     for images_name, labels_name in (TRAIN, TEST):
-        images, labels = (IdxFile(ROOT / "data/raw" / name).read() for name in (images_name, labels_name))
-        header = encode_idx(np.empty((0, SIDE, SIDE), np.uint8))
-        with (folder / images_name).open("wb") as file:
-            file.write(header[:4] + np.array([times * len(images), SIDE, SIDE], ">u4").tobytes())
-            for _ in range(times):
-                file.write(jittered(images, generator).tobytes())
-        (folder / labels_name).write_bytes(encode_idx(np.tile(labels, times)))
+        images, labels = (IdxFile(ROOT / RAW / name).read() for name in (images_name, labels_name))
+        larger = (jittered(images, generator) for _ in range(times))
+        write_idx(folder / images_name, larger, (times * len(images), *images.shape[1:]))
+        write_idx(folder / labels_name, [np.tile(labels, times)], (times * len(labels),))
+    mnist = read_json(ROOT / DESCRIPTION, Description)
+    (source,) = mnist.sources
+    describe(mnist.name, mnist.task, [replace(source, train=times * source.train, test=times * source.test)], folder)
 
 
 def main() -> None:
@@ -51,8 +53,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for times in TIMES:
-            # Named digits, as only the real MNIST passes for mnist.
-            workspace = make_workspace(Path(folder) / str(times), None, dataset="digits", network="mlp", epochs=1)
+            workspace = make_workspace(Path(folder) / str(times), None, network="mlp", epochs=1)
             enlarge(workspace / "data/raw", times)
             for run in range(RUNS):
                 shutil.rmtree(workspace / "data/prepared", ignore_errors=True)  # as DVC does before a stage

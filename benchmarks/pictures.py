@@ -22,9 +22,8 @@ from scipy.interpolate import CubicSpline
 from benchmarks.processes import ROOT
 from digits import network
 from digits.command import Refusal
-from digits.dataset import SIDE
 from digits.files import write_table
-from digits.pictures import prepare
+from digits.pictures import SIDE, prepare
 
 # Strokes of digits as they are taught and written here and there, none of them from MNIST: points of x,y in a box of
 # 10 x 15, a smooth curve through the points of each stroke, | between strokes; a corner is where two strokes meet.
@@ -625,9 +624,9 @@ def pictures_table(runs: pd.DataFrame) -> str:
 
 def main() -> None:
     """Draw, read and count; print a line a kind as it is done."""
-    images = np.load(ROOT / "data/prepared/test_images.npy", mmap_mode="r")[5000:]  # tuned on the first half
+    images = np.load(ROOT / "data/prepared/test_images.npy", mmap_mode="r")[5000:, ..., 0]  # tuned on the first half
     labels = np.load(ROOT / "data/prepared/test_labels.npy")[5000:]
-    model = network.load(ROOT / network.PATH)
+    model = network.load(ROOT / network.PATH).model
     rows = []
     for kind in KINDS:
         prepared, digits = [], []
@@ -638,7 +637,7 @@ def main() -> None:
                 digits.append(digit)
             except Refusal:
                 continue
-        found = network.probabilities(model, np.array(prepared)).argmax(axis=1) if prepared else np.array([])
+        found = network.probabilities(model, np.array(prepared)[..., None]).argmax(axis=1) if prepared else np.array([])
         right = int((found == np.array(digits)).sum()) if kind.digit != NONE else -1
         refused = kind.images - len(prepared)
         rows.append(

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from digits import network as networks
-from digits.arrays import read_split
+from digits.arrays import read_split, read_task
 from digits.command import run
 from digits.parameters import read_parameters
 from digits.tensorflow import keras
@@ -19,11 +19,12 @@ from digits.vocabulary import ends_in_probabilities
 def main() -> None:
     parameters = read_parameters()
     name, network = parameters.network, parameters.networks[parameters.network]
-    (images, labels), validation = read_split("train"), read_split("validation")
+    task = read_task()
+    (images, labels), validation = (read_split(split, len(task.classes)) for split in ("train", "validation"))
     images = np.array(images)
 
     keras.utils.set_random_seed(parameters.seed)
-    model = networks.build(name, network)
+    model = networks.build(name, network, images.shape[1:], len(task.classes))
     steps = network.epochs * math.ceil(len(images) / network.batch_size)
     model.compile(
         optimizer=networks.build_optimizer(name, network, model, steps),
@@ -35,8 +36,7 @@ def main() -> None:
         images, labels, batch_size=network.batch_size, epochs=network.epochs, validation_data=validation, verbose=0
     )
     print(f"trained in {time.perf_counter() - began:.1f} s")
-    networks.PATH.parent.mkdir(exist_ok=True)
-    model.save(networks.PATH)
+    networks.save(networks.Classifier(model, task))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ def make_workspace(folder: Path, prepared: Path | None, **parameters: object) ->
         (folder / name).mkdir(parents=True, exist_ok=True)
     if prepared and not (folder / "data/prepared").exists():
         (folder / "data/prepared").symlink_to(prepared.resolve())
+        shutil.copy(ROOT / "metrics/data.json", folder / "metrics")
     text = (ROOT / "params.yaml").read_text()
     for name, value in parameters.items():
         text = re.sub(rf"(?m)^((?:  )*{name}:) \S+", rf"\1 {value}", text)

@@ -1,7 +1,7 @@
 """Say whether the networks of two revisions differ by more than luck: `python -m commands.compare [REV_A] [REV_B]`.
 
-Both networks read the same test images, so the images that only one of them got right are what tells them apart. Were
-the two equally good, each of these would fall to either side as a coin does: McNemar's test (1947), here in its exact,
+Of the test images that both were measured on, those that only one network got right are what tells the two apart. Were
+they equally good, each of these would fall to either side as a coin does: McNemar's test (1947), here in its exact,
 binomial form. It speaks of these two networks as trained, not of what another seed would make of their recipes.
 """
 
@@ -17,23 +17,29 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from digits.accuracy import wilson_interval
-from digits.arrays import PREPARED, read_split
+from digits.arrays import PREPARED, read_images
 from digits.command import Refusal, png_path, run
-from digits.dataset import CLASSES
-from digits.drawing import draw_digits, use_style, write_figure
+from digits.dataset import METRICS as DATA
+from digits.dataset import TEST_IMAGES, test_images_by_source
+from digits.drawing import draw_images, shortened, use_style, write_figure
 from digits.files import parse_table
 from digits.revisions import WORKSPACE, read_file
 
 PREDICTIONS = Path("plots/predictions.csv")
-COLUMNS = {"actual": int, "predicted": int, "confidence": float}
-DATA = Path("metrics/data.json")
+COLUMNS = {"actual": str, "predicted": str, "confidence": float}
 LEVEL = 0.05
 MOST_SHOWN, DPI = 50, 120
+MOST_CLASSES = 30  # in the report for people
 
 
 @dataclass(frozen=True)
 class Revision:
-    """What a revision's network said of the test images of its dataset: `actual`, `predicted`, `confidence`."""
+    """What a revision's network said of its dataset's test images.
+
+    Attributes:
+        predictions: a row an image: `image` (a name that the same picture of the same class has in every revision),
+            `source`, `actual`, `predicted`.
+    """
 
     name: str
     dataset: str
@@ -50,37 +56,40 @@ def read_revision(name: str) -> Revision:
     predictions = parse_table(read_file(name, PREDICTIONS), source, COLUMNS)
     if predictions.empty:
         raise Refusal(f"{source} has no rows, expected one for each test image")
-    digits = predictions[["actual", "predicted"]].to_numpy()
-    if digits.min() < 0 or digits.max() >= CLASSES:
-        raise Refusal(f"{source} has digits from {digits.min()} to {digits.max()}, expected 0 to {CLASSES - 1}")
-    try:
-        dataset = json.loads(read_file(name, DATA))["dataset"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise Refusal(f"{DATA} at {name} is no JSON that names a dataset") from error
-    return Revision(name, str(dataset), predictions)
+    images = parse_table(read_file(name, TEST_IMAGES), f"{TEST_IMAGES} at {name}", {"image": str})
+    data = read_file(name, DATA)
+    sources = test_images_by_source(data, f"{DATA} at {name}")
+    if not len(predictions) == len(images) == sum(sources.values()):
+        facts = f"{len(predictions):,} rows, {TEST_IMAGES} {len(images):,}, {DATA} counts {sum(sources.values()):,}"
+        raise Refusal(f"{source} has {facts}: expected as many")
+    of_source = np.repeat(list(sources), list(sources.values()))
+    table = predictions[["actual", "predicted"]].assign(image=images["image"], source=of_source)
+    return Revision(name, str(json.loads(data)["dataset"]), table)
 
 
 def pair(a: Revision, b: Revision) -> pd.DataFrame:
-    """Put what two revisions said of each test image side by side.
+    """Put what two revisions said of each test image that both were measured on side by side.
 
     Returns:
-        A row an image, in order: `actual`, the predictions `a` and `b`, and the bools `a_right` and `b_right`.
+        A row an image, in the order of A: `row` (its place in A), `image`, `source` (as A has it), `actual`, the
+        predictions `a` and `b`, and the bools `a_right` and `b_right`.
 
     Raises:
-        Refusal: they were not measured on the same images.
+        Refusal: they have no image in common.
     """
-    if a.dataset != b.dataset:
-        raise Refusal(f"{a.name} was measured on {a.dataset} and {b.name} on {b.dataset}, expected one dataset")
-    actual, other = a.predictions["actual"], b.predictions["actual"]
-    if len(actual) != len(other):
-        facts = f"{len(actual):,} rows at {a.name} and {len(other):,} at {b.name}"
-        raise Refusal(f"{PREDICTIONS} has {facts}, expected the same test images")
-    if (actual != other).any():
-        row = int((actual != other).to_numpy().argmax())
-        facts = f"{actual[row]} at {a.name} and {other[row]} at {b.name}"
-        raise Refusal(f"{PREDICTIONS} has the actual digit of test image {row:,} as {facts}, expected the same truth")
-    pairs = pd.DataFrame({"actual": actual, "a": a.predictions["predicted"], "b": b.predictions["predicted"]})
-    return pairs.assign(a_right=pairs["a"] == actual, b_right=pairs["b"] == actual)
+    sides = [
+        revision.predictions.assign(
+            row=range(len(revision.predictions)), time=revision.predictions.groupby("image").cumcount()
+        )
+        for revision in (a, b)
+    ]
+    pairs = sides[0].merge(sides[1][["image", "time", "predicted"]], on=["image", "time"], suffixes=("", "_b"))
+    if pairs.empty:
+        raise Refusal(
+            f"{a.name} was measured on {a.dataset} and {b.name} on {b.dataset}, which have no test image in common"
+        )
+    pairs = pairs.rename(columns={"predicted": "a", "predicted_b": "b"})[["row", "image", "source", "actual", "a", "b"]]
+    return pairs.assign(a_right=pairs["a"] == pairs["actual"], b_right=pairs["b"] == pairs["actual"])
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -95,11 +104,19 @@ def verdict(only_a: int, only_b: int) -> str:
     return f"{f'{winner} is better' if p < LEVEL else 'no evidence of a difference'}: p = {p:.3g}"
 
 
-def by_digit(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A row a digit that has images: `digit`, `images`, `a_accuracy`, `b_accuracy`, `only_a` and `only_b` right."""
+def count(pairs: pd.DataFrame, by: str) -> pd.DataFrame:
+    """A row a class or source, in alphabetical order.
+
+    Args:
+        pairs: as `pair` gives them.
+        by: the column to count by.
+
+    Returns:
+        Its name in the column `by`, then `images`, `a_accuracy`, `b_accuracy`, `only_a` and `only_b` right.
+    """
     a, b = pairs["a_right"], pairs["b_right"]
-    table = pd.DataFrame({"digit": pairs["actual"], "a": a, "b": b, "only_a": a & ~b, "only_b": b & ~a})
-    return table.groupby("digit", as_index=False).agg(
+    table = pd.DataFrame({by: pairs[by], "a": a, "b": b, "only_a": a & ~b, "only_b": b & ~a})
+    return table.groupby(by, as_index=False).agg(
         images=("a", "size"), a_accuracy=("a", "mean"), b_accuracy=("b", "mean"),
         only_a=("only_a", "sum"), only_b=("only_b", "sum"),
     )  # fmt: skip
@@ -113,18 +130,22 @@ def compare(a: Revision, b: Revision, pairs: pd.DataFrame) -> dict[str, Any]:
         accuracy = round(right / len(pairs), 6)
         return {"revision": revision.name, "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
 
-    digits = by_digit(pairs)
-    only_a, only_b = int(digits["only_a"].sum()), int(digits["only_b"].sum())
+    classes = count(pairs.rename(columns={"actual": "class"}), "class")
+    sources = count(pairs, "source")
+    only_a, only_b = int(classes["only_a"].sum()), int(classes["only_b"].sum())
+    tested = sources.assign(p=[mcnemar(*row) for row in sources[["only_a", "only_b"]].itertuples(index=False)])
     return {
-        "dataset": a.dataset,
+        "dataset": a.dataset if a.dataset == b.dataset else f"{a.dataset} and {b.dataset}",
         "images": len(pairs),
+        "images_of_either": len(a.predictions) + len(b.predictions) - len(pairs),
         "a": side(a, int(pairs["a_right"].sum())),
         "b": side(b, int(pairs["b_right"].sum())),
         "only_a": only_a,
         "only_b": only_b,
         "p": mcnemar(only_a, only_b),
         "verdict": verdict(only_a, only_b),
-        "digits": digits.round(6).to_dict("records"),
+        "sources": tested.round({"a_accuracy": 6, "b_accuracy": 6}).to_dict("records"),
+        "classes": classes.round(6).to_dict("records"),
     }
 
 
@@ -136,27 +157,70 @@ def report(numbers: dict[str, Any]) -> str:
         f"95% Wilson interval {of['accuracy_low']:.2%} to {of['accuracy_high']:.2%}"
         for side, of in (("A", numbers["a"]), ("B", numbers["b"]))
     ]
+    images, of_either = numbers["images"], numbers["images_of_either"]
+    some = f"{images:,}"
+    if images < of_either:
+        lines.append(f"\nOf {of_either:,} test images {images:,} are in both, and these alone are counted.")
+        some = f"the {images:,}"
     lines += [
-        f"\nOf {numbers['images']:,} test images of {numbers['dataset']}, "
+        f"\nOf {some} test images of {numbers['dataset']}, "
         f"{numbers['only_a']:,} only A has right and {numbers['only_b']:,} only B.",
         f"{numbers['verdict']} (McNemar's exact test; p below {LEVEL} counts as evidence)",
-        "\ndigit  images        A        B  only A right  only B right",
     ]
-    lines += [
-        f"{row['digit']:5}  {row['images']:6,}  {row['a_accuracy']:7.2%}  {row['b_accuracy']:7.2%}  "
-        f"{row['only_a']:12,}  {row['only_b']:12,}"
-        for row in numbers["digits"]
+    if len(numbers["sources"]) > 1:
+        lines += ["", *table(numbers["sources"], "source")]
+        lines += [
+            f"{row['source']}: {verdict(row['only_a'], row['only_b'])}" for row in numbers["sources"]
+        ]  # fmt: skip
+    classes = numbers["classes"]
+    shown = sorted(classes, key=lambda row: -row["only_a"] - row["only_b"])[:MOST_CLASSES]
+    left = f"({len(classes) - len(shown)} classes with fewer differences are in --json)"
+    kept = [row for row in classes if row in shown]
+    return "\n".join([*lines, "", *table(kept, "class"), *([left] if len(shown) < len(classes) else [])])
+
+
+def table(rows: list[dict[str, Any]], by: str) -> list[str]:
+    """Lines of what `count` gives, a heading first."""
+    width = max(len(by), *(len(str(row[by])) for row in rows))
+    return [
+        f"{by:{width}}  images        A        B  only A right  only B right",
+        *(
+            f"{row[by]:{width}}  {row['images']:6,}  {row['a_accuracy']:7.2%}  {row['b_accuracy']:7.2%}  "
+            f"{row['only_a']:12,}  {row['only_b']:12,}"
+            for row in rows
+        ),
     ]
-    return "\n".join(lines)
 
 
 def draw(images: np.ndarray, pairs: pd.DataFrame, title: str) -> Figure:
-    """Draw the test images, of shape (n, 28, 28), that A and B read differently; those that one has right first."""
+    """Draw the test images that A and B read differently; those that one has right first.
+
+    Args:
+        images: shape (n, height, width, channels), those of `pairs`, in its order.
+        pairs: as `pair` gives them.
+        title: of the picture.
+    """
     apart = pairs[pairs["a"] != pairs["b"]]
     one_right = apart["a_right"] | apart["b_right"]
     shown = pd.concat([apart[one_right], apart[~one_right]])[:MOST_SHOWN]
-    captions = [f"is {row.actual}\nA: {row.a}\nB: {row.b}" for row in shown.itertuples()]
-    return draw_digits(images[shown.index], captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
+    names = shown[["actual", "a", "b"]].map(lambda name: shortened(name, 9))
+    captions = [f"is {row.actual}\nA: {row.a}\nB: {row.b}" for row in names.itertuples()]
+    return draw_images(images[shown.index], captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
+
+
+def test_images_of(pairs: pd.DataFrame) -> np.ndarray:
+    """The images of `pairs`, from the workspace's test split.
+
+    Raises:
+        Refusal: the workspace has other test images.
+    """
+    names = parse_table(TEST_IMAGES.read_bytes(), str(TEST_IMAGES), {"image": str})["image"]
+    images = read_images("test")
+    places = pd.Series(range(len(names)), names)
+    places = places[~places.index.duplicated()].reindex(pairs["image"])
+    if len(names) != len(images) or places.isna().any():
+        raise Refusal(f"{PREPARED} has other test images than A; `dvc repro` makes those of params.yaml")
+    return images[places.astype(int)]
 
 
 def main() -> None:
@@ -178,12 +242,9 @@ def main() -> None:
     a, b = read_revision(arguments.a), read_revision(arguments.b)
     pairs = pair(a, b)
     if arguments.show:
-        images, labels = read_split("test")
-        if not np.array_equal(labels, pairs["actual"]):
-            raise Refusal(f"{PREPARED} has other test images than {a.name}; `dvc repro` makes those of params.yaml")
         use_style()
         title = f"Where A ({a.name:.20}) and B ({b.name:.20}) differ"
-        write_figure(arguments.show, draw(images, pairs, title), DPI)
+        write_figure(arguments.show, draw(test_images_of(pairs), pairs, title), DPI)
     numbers = compare(a, b, pairs)
     print(json.dumps(numbers, indent=2) if arguments.json else report(numbers))
 

@@ -1,6 +1,8 @@
-"""Recognize your own handwritten digits with the trained network: `python -m commands.predict IMAGE ...`.
+"""Recognize your own pictures with the trained network: `python -m commands.predict IMAGE ...`.
 
-Takes models/model.keras and pictures of one digit each, dark on light or light on dark, photographed, scanned or drawn.
+Takes models/model.keras and pictures of what it was trained to tell apart. If that are digits, one a picture, dark on
+light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form. A network whose
+dataset is framed `whole` sees the whole picture.
 """
 
 import argparse
@@ -9,16 +11,20 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digits.command import Refusal, png_path, run
-from digits.dataset import CLASSES
 from digits.parameters import read_parameters
-from digits.pictures import SUFFIXES, prepare
+from digits.pictures import SUFFIXES, read_picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 IN_DOUBT = 0.9  # below this confidence the runner-up is named too
 MOST_DRAWN = 60
+MOST_BARS = 6
 
 
 def contents(names: list[str]) -> Iterator[tuple[str, bytes | Refusal]]:
@@ -43,19 +49,30 @@ def contents(names: list[str]) -> Iterator[tuple[str, bytes | Refusal]]:
             yield name, Refusal(f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def sentence(probabilities: np.ndarray) -> str:
+def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
     """What the network says of an image, as `7 (98.2%)`, or as `7 (61.0%), or 1 (35.2%)` where it is in doubt."""
-    runner_up, digit = np.argsort(probabilities, kind="stable")[-2:]
-    said = f"{digit} ({probabilities[digit]:.1%})"
-    return said if probabilities[digit] >= IN_DOUBT else f"{said}, or {runner_up} ({probabilities[runner_up]:.1%})"
+    runner_up, found = np.argsort(probabilities, kind="stable")[-2:]
+    said = f"{classes[found]} ({probabilities[found]:.1%})"
+    return (
+        said
+        if probabilities[found] >= IN_DOUBT
+        else f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})"
+    )
 
 
-def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, path: Path) -> None:
-    """Draw what the network saw, images of (n, 28, 28), beside its probabilities of (n, 10), two images in a row."""
+def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classes: list[str], path: Path) -> None:
+    """Draw what the network saw beside its probabilities, two images in a row.
+
+    Args:
+        names: of the pictures.
+        images: shape (n, height, width, channels).
+        probabilities: shape (n, classes).
+        classes: their names.
+        path: of the PNG.
+    """
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import PercentFormatter
 
-    from digits.drawing import use_style, write_figure
+    from digits.drawing import shortened, use_style, write_figure
 
     use_style()
     across = min(len(names), 2)
@@ -67,22 +84,37 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, path: 
         axis.set_axis_off()
     pairs = axes.reshape(-1, 2)
     for (seen, bars), name, image, chances in zip(pairs, names, images, probabilities, strict=False):
-        seen.imshow(image, cmap="gray", vmin=0, vmax=1)
+        seen.imshow(image if image.shape[-1] > 1 else image[..., 0], cmap="gray", vmin=0, vmax=1)
         caption = name if len(name) <= 24 else f"\u2026{name[-23:]}"
         seen.set_title(caption, fontsize=9, parse_math=False)
         bars.set_axis_on()
-        bars.bar(range(CLASSES), chances, color=["#1f77b4" if p == chances.max() else "#9fb3c8" for p in chances])
-        bars.set_title(sentence(chances), fontsize=10)
-        bars.set(xticks=range(CLASSES), yticks=[0, 0.5, 1], ylim=(0, 1))
-        bars.yaxis.set_major_formatter(PercentFormatter(1))
+        draw_bars(bars, chances, [shortened(known, 18) for known in classes])
+        bars.set_title(shortened(sentence(chances, classes), 44), fontsize=10, parse_math=False)
     write_figure(path, figure, dpi=120)
+
+
+def draw_bars(axis: "Axes", chances: np.ndarray, classes: list[str]) -> None:
+    """Draw the probabilities of all classes as columns, or where that has no room, of the first few as bars."""
+    from matplotlib.ticker import PercentFormatter
+
+    colors = np.where(chances == chances.max(), "#1f77b4", "#9fb3c8")
+    if len(classes) <= 10 and max(map(len, classes)) <= 2:
+        axis.bar(range(len(classes)), chances, color=colors)
+        axis.set(xticks=range(len(classes)), xticklabels=classes, yticks=[0, 0.5, 1], ylim=(0, 1))
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
+        return
+    first = np.argsort(-chances, kind="stable")[:MOST_BARS]
+    axis.barh(range(len(first)), chances[first], color=colors[first])
+    axis.set_yticks(range(len(first)), [classes[label] for label in first], fontsize=8, parse_math=False)
+    axis.set(xticks=[0, 0.5, 1], xlim=(0, 1), ylim=(MOST_BARS - 0.5, -0.5))
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
 
 
 def read_arguments() -> argparse.Namespace:
     """What was typed, checked."""
     parser = argparse.ArgumentParser(
         prog="python -m commands.predict",
-        description="Recognize handwritten digits with the trained network: one digit an image, anywhere on it.",
+        description="Recognize pictures with the trained network; of digits, one a picture, anywhere on it.",
         epilog="Exits with 1 if an image could not be answered; the others are answered all the same.",
     )
     parser.add_argument(
@@ -92,7 +124,7 @@ def read_arguments() -> argparse.Namespace:
         help="a PNG, JPEG, GIF, WebP, BMP or TIFF, a folder of them, or - for stdin",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a JSON array: path, digit, confidence, probabilities"
+        "--json", action="store_true", help="print a JSON array: path, class, confidence, probabilities by class"
     )
     parser.add_argument(
         "--show", type=png_path, metavar="FILE.png",
@@ -105,11 +137,17 @@ def main() -> None:
     """Answer for each image in the order given."""
     arguments = read_arguments()
     parameters = read_parameters()
+    from digits import network  # takes seconds
+
+    network.compute_reproducibly(parameters.seed, parameters.threads)
+    classifier = network.load()
+    classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
     found: list[tuple[str, np.ndarray | Refusal]] = []
     for path, content in contents(arguments.images):
         name = os.fsencode(path).decode(errors="replace")  # a name that is no Unicode can be printed too
         try:
-            found.append((name, content if isinstance(content, Refusal) else prepare(content)))
+            image = content if isinstance(content, Refusal) else read_picture(content, classifier.task.framing, shape)
+            found.append((name, image))
         except Refusal as refusal:
             found.append((name, refusal))
 
@@ -117,13 +155,10 @@ def main() -> None:
     images = np.array([image for _, image in found if isinstance(image, np.ndarray)])
     answers: Iterator[np.ndarray] = iter(())
     if names:
-        from digits import network  # takes seconds
-
-        network.compute_reproducibly(parameters.seed, parameters.threads)
-        probabilities = network.probabilities(network.load(), images)
+        probabilities = network.probabilities(classifier.model, images)
         answers = iter(probabilities)
         if arguments.show:
-            draw(names[:MOST_DRAWN], images, probabilities, arguments.show)
+            draw(names[:MOST_DRAWN], images, probabilities, classes, arguments.show)
 
     entries: list[dict[str, object]] = []
     for name, image in found:
@@ -132,11 +167,11 @@ def main() -> None:
             print(f"error: {name}: {image}", file=sys.stderr)
             continue
         chances = next(answers)
-        digit = int(chances.argmax())
-        rounded = chances.round(6).tolist()
-        entries.append({"path": name, "digit": digit, "confidence": rounded[digit], "probabilities": rounded})
+        by_class = dict(zip(classes, chances.round(6).tolist(), strict=True))
+        best = classes[int(chances.argmax())]
+        entries.append({"path": name, "class": best, "confidence": by_class[best], "probabilities": by_class})
         if not arguments.json:
-            print(f"{name}: {sentence(chances)}")
+            print(f"{name}: {sentence(chances, classes)}")
     if arguments.json:
         print(json.dumps(entries, indent=2))
     if len(names) < len(found):

@@ -1,138 +1,223 @@
-"""A dataset as it is published: four IDX files, two of images and two of their labels.
+"""A dataset as `fetch` leaves it in data/raw/, whatever its kind: images and labels in IDX files, and what they show.
 
-IDX is the format of MNIST's own page (LeCun, Cortes, Burges): two zero bytes, a byte for the type (0x08 is uint8), a
-byte for the number of dimensions, each dimension as a big-endian uint32, then the values, the last dimension fastest.
+data/raw/dataset.json describes it: its name, the classes, how pictures are framed for it, the SHA-256 of each file, and
+the sources that its images are from, in the order in which they stand in the files.
 """
 
 import hashlib
-import io
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from digits.command import Refusal
-
-CLASSES = 10
-SIDE = 28  # pixels, both ways
+from digits.files import read_json, write_json
+from digits.idx import IdxFile, write_idx
+from digits.parameters import Framing
 
 RAW = Path("data/raw")
-TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TRAIN = ("train-images.idx", "train-labels.idx")
+TEST = ("test-images.idx", "test-labels.idx")
+DESCRIPTION = RAW / "dataset.json"
+METRICS = Path("metrics/data.json")
+TEST_IMAGES = Path("metrics/test_images.csv")
 
-
-Files = dict[str, bytes]
-"""The four IDX files, by their published names."""
+PART = 4096  # images in memory at a time
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Fingerprint:
-    """What a published file is known by."""
+class Task:
+    """What a network is to tell apart, and how a picture is made an image for it."""
 
-    size: int
-    sha256: str
-
-
-MNIST = {
-    "train-images-idx3-ubyte": Fingerprint(
-        47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
-    ),
-    "train-labels-idx1-ubyte": Fingerprint(60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    "t10k-images-idx3-ubyte": Fingerprint(
-        7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-    ),
-    "t10k-labels-idx1-ubyte": Fingerprint(10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-}
+    classes: list[str]
+    framing: Framing
 
 
-def check_mnist(name: str, content: io.BufferedIOBase) -> None:
-    """Refuse what is not MNIST's file of that name.
+@dataclass(frozen=True)
+class Source:
+    """Where a run of the images is from."""
+
+    name: str
+    train: int
+    """How many of the training images; they follow those of the source before."""
+    test: int
+    by_content: bool = False
+    """Whether the split of each image follows from its content, which is how a dataset can grow."""
+    repeat: int = 1
+    """How many times its training images are taken in an epoch."""
+    duplicates: int = 0
+    """Files left out since the same picture is there already."""
+    unreadable: int = 0
+    """Files left out since they are no picture, or show no digit."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What data/raw/dataset.json says."""
+
+    name: str
+    task: Task
+    sources: list[Source]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A dataset in memory, or mapped into it, before it is written."""
+
+    task: Task
+    images: np.ndarray
+    """uint8 of shape (n, height, width, channels), a channel or three."""
+    labels: np.ndarray
+    """Integers of shape (n,), places in `task.classes`."""
+    in_test: np.ndarray
+    """bool of shape (n,)."""
+    by_content: bool = False
+    duplicates: int = 0
+    unreadable: int = 0
+
+
+def write_raw(name: str, loaded: dict[str, Loaded], repeat: dict[str, int]) -> None:
+    """Write datasets to data/raw/ as one, one behind the other.
+
+    Args:
+        name: of the whole.
+        loaded: by their names; `joined` has made sure that they go together.
+        repeat: how many times a dataset's training images are to be taken, where that is not once.
 
     Raises:
-        Refusal: the size or the SHA-256 is not the published one.
+        Refusal: no image is left to train on, or to test on.
     """
-    expected = MNIST[name]
-    size = content.seek(0, io.SEEK_END)
-    if size != expected.size:
-        raise Refusal(f"{name} has {size:,} bytes, MNIST's has {expected.size:,}")
-    content.seek(0)
-    sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    if sha256 != expected.sha256:
-        raise Refusal(f"{name} has the SHA-256 {sha256[:12]}..., MNIST's has {expected.sha256[:12]}...")
-
-
-def encode_idx(array: np.ndarray) -> bytes:
-    """The IDX file of a uint8 array."""
-    dimensions = np.array(array.shape, dtype=">u4").tobytes()
-    return bytes([0, 0, 0x08, array.ndim]) + dimensions + array.astype(np.uint8, casting="equiv").tobytes()
-
-
-def as_files(
-    train_images: np.ndarray, train_labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
-) -> Files:
-    """The IDX files of uint8 arrays: images of shape (n, 28, 28), labels of shape (n,)."""
-    arrays = [train_images, train_labels, test_images, test_labels]
-    return {name: encode_idx(array) for name, array in zip([*TRAIN, *TEST], arrays, strict=True)}
-
-
-class IdxFile:
-    """A uint8 IDX file that is read a part at a time, so that its size does not matter.
-
-    Attributes:
-        shape: the whole array's dimensions.
-
-    Raises:
-        Refusal: the header is not that of a uint8 array, or the file does not have the size that its header says.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with path.open("rb") as file:
-            magic = file.read(4)
-            if magic[:3] != b"\0\0\x08" or magic[3:] not in {b"\1", b"\2", b"\3"}:
-                raise Refusal(f"{path} starts with {magic.hex() or 'nothing'}, an IDX file of bytes with 0000080[1-3]")
-            dimensions = file.read(4 * magic[3])
-        if len(dimensions) < 4 * magic[3]:
-            raise Refusal(f"{path} ends within its header of {magic[3]} dimensions")
-        self.shape = tuple(int(dimension) for dimension in np.frombuffer(dimensions, dtype=">u4"))
-        self._start = 4 + len(dimensions)
-        self._row = int(np.prod(self.shape[1:], dtype=object))
-        if not self._row:
-            raise Refusal(f"{path} has the header {self.shape}, expected a 0 nowhere but in the first dimension")
-        size, expected = path.stat().st_size, self._start + self.shape[0] * self._row
-        if size != expected:
-            raise Refusal(f"{path} has {size:,} bytes, its header {self.shape} asks for {expected:,}")
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """The entries from `start` up to `stop` along the first dimension, uint8."""
-        stop = len(self) if stop is None else min(stop, len(self))
-        values = np.fromfile(
-            self.path, dtype=np.uint8, count=(stop - start) * self._row, offset=self._start + start * self._row
+    task = next(iter(loaded.values())).task
+    label_type = np.uint8 if len(task.classes) <= 256 else np.int16
+    for split, names in ((False, TRAIN), (True, TEST)):
+        chosen = {source: np.flatnonzero(of.in_test == split) for source, of in loaded.items()}
+        count = sum(map(len, chosen.values()))
+        if not count:
+            raise Refusal(f"{name} has no {'test' if split else 'training'} images; add images")
+        shape = next(iter(loaded.values())).images.shape[1:]
+        images = (
+            loaded[source].images[some]
+            for source, places in chosen.items()
+            for some in np.array_split(places, -(-len(places) // PART) or 1)
         )
-        return values.reshape(stop - start, *self.shape[1:])
+        without_channel = shape[:-1] if shape[-1] == 1 else shape
+        write_idx(RAW / names[0], (part.reshape(-1, *without_channel) for part in images), (count, *without_channel))
+        labels = np.concatenate([loaded[source].labels[places] for source, places in chosen.items()])
+        write_idx(RAW / names[1], [labels.astype(label_type)], (count,))
+    sources = [
+        Source(
+            source, int((~of.in_test).sum()), int(of.in_test.sum()), of.by_content, repeat.get(source, 1),
+            of.duplicates, of.unreadable,
+        )
+        for source, of in loaded.items()
+    ]  # fmt: skip
+    describe(name, task, sources)
 
 
-def read_raw(names: tuple[str, str]) -> tuple[IdxFile, np.ndarray]:
+def describe(name: str, task: Task, sources: list[Source], raw: Path = RAW) -> None:
+    """Write dataset.json beside the IDX files."""
+    sha256 = {file: _sha256(raw / file) for file in (*TRAIN, *TEST)}
+    write_json(raw / DESCRIPTION.name, asdict(Description(name, task, sources, sha256)))
+
+
+def joined(name: str, loaded: dict[str, Loaded]) -> dict[str, Loaded]:
+    """The same datasets with the labels of the first one's classes.
+
+    A folder may lack some of the classes, as a person's first images do.
+
+    Raises:
+        Refusal: they differ in their images' size or channels, or one has a class that the first does not have.
+    """
+    (first, of_first), *others = loaded.items()
+    together = {first: of_first}
+    classes = of_first.task.classes
+    for other, of_other in others:
+        sizes = [_told(of.images.shape) for of in (of_first, of_other)]
+        if sizes[0] != sizes[1]:
+            raise Refusal(f"datasets.{name}: the images of {first} are {sizes[0]}, those of {other} {sizes[1]}")
+        theirs = of_other.task.classes
+        unknown = [known for known in theirs if known not in classes]
+        missing = [] if of_other.by_content else [known for known in classes if known not in theirs]
+        for which, whose, whose_not in ((unknown, other, first), (missing, first, other)):
+            if which:
+                named = ", ".join(map(repr, which[:MOST_NAMED])) + (", ..." if len(which) > MOST_NAMED else "")
+                raise Refusal(f"datasets.{name}: {whose} has the classes {named}, {whose_not} does not")
+        places = np.array([classes.index(known) for known in theirs])
+        together[other] = replace(of_other, labels=places[of_other.labels])
+    return together
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    _, height, width, channels = shape
+    return f"{height} x {width}{' in color' if channels > 1 else ' in grey'}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_description() -> Description:
+    """Read data/raw/dataset.json, and check that the files beside it are those that it describes.
+
+    Raises:
+        Refusal: it is no such description, or a file has another SHA-256.
+    """
+    description = read_json(DESCRIPTION, Description)
+    for name, expected in description.sha256.items():
+        sha256 = _sha256(RAW / name)
+        if sha256 != expected:
+            raise Refusal(
+                f"{RAW / name} has the SHA-256 {sha256[:12]}..., {DESCRIPTION} says {expected[:12]}...; "
+                "`dvc repro` fetches it anew"
+            )
+    return description
+
+
+def test_images_by_source(content: bytes, path: str) -> dict[str, int]:
+    """How many test images are from each source, in the order in which they stand in the test split.
+
+    Args:
+        content: of metrics/data.json.
+        path: of the file, for what is said of a mistake.
+
+    Returns:
+        By the sources' names; a single one where the dataset is not joined.
+
+    Raises:
+        Refusal: it is no JSON of these.
+    """
+    try:
+        numbers = json.loads(content)
+        sources = numbers.get("sources") or {numbers["dataset"]: numbers}
+        return {str(name): int(source["test"]) for name, source in sources.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refusal(f"{path} is no JSON that names a dataset and counts its test images") from error
+
+
+def read_raw(names: tuple[str, str], classes: int) -> tuple[IdxFile, np.ndarray]:
     """Open a pair of images and labels in data/raw/ and check one against the other.
 
     Args:
         names: of the two files, TRAIN or TEST.
+        classes: how many there are.
 
     Returns:
-        The images, of shape (n, 28, 28), and their labels, uint8 of shape (n,).
+        The images, of shape (n, height, width) or (n, height, width, 3), and their labels, of shape (n,).
 
     Raises:
-        Refusal: a file is no IDX file, the images are not 28 x 28, a label is above 9, or the counts differ.
+        Refusal: a file is no IDX file, there are no images, a label has no class, or the counts differ.
     """
     images, labels_file = IdxFile(RAW / names[0]), IdxFile(RAW / names[1])
-    if images.shape[1:] != (SIDE, SIDE) or not len(images):
-        raise Refusal(f"{images.path} holds the shape {images.shape}, expected images of {SIDE} x {SIDE}")
+    if len(images.shape) not in {3, 4} or not len(images):
+        raise Refusal(f"{images.path} holds the shape {images.shape}, expected images")
     if labels_file.shape != (len(images),):
         raise Refusal(f"{labels_file.path} holds the shape {labels_file.shape} for {len(images):,} images")
     labels = labels_file.read()
-    if labels.max() >= CLASSES:
-        raise Refusal(f"{labels_file.path} has the label {labels.max()}, expected 0 to {CLASSES - 1}")
+    if labels.min() < 0 or labels.max() >= classes:
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise Refusal(f"{labels_file.path} has the label {wrong}, expected 0 to {classes - 1}")
     return images, labels

@@ -1,4 +1,4 @@
-"""Pictures in one style: rows of digits, a network, its weights; PNG files whose bytes depend on the drawing alone."""
+"""Pictures in one style: rows of images, a network, its weights; PNG files whose bytes depend on the drawing alone."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from digits.dataset import SIDE
 from digits.files import replacing
 
 STYLE = {
@@ -37,11 +36,16 @@ def use_style() -> None:
     plt.style.use(STYLE)
 
 
+def shortened(name: str, letters: int) -> str:
+    """A name in at most so many letters, its end left out where it is longer."""
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}\u2026"
+
+
 def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Lay pictures out in rows on one canvas.
 
     Args:
-        pictures: shape (n, height, width).
+        pictures: shape (n, height, width), or (n, height, width, 3) in color.
         columns: pictures in a row.
         margin: empty pixels around each.
         below: further empty pixels under each.
@@ -49,32 +53,39 @@ def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple
     Returns:
         The canvas, NaN where it is empty, and the (x, y) of each picture's upper left corner.
     """
-    count, height, width = pictures.shape
+    count, height, width = pictures.shape[:3]
     down, across = height + 2 * margin + below, width + 2 * margin
     corners = [(index % columns * across + margin, index // columns * down + margin) for index in range(count)]
-    canvas = np.full((max(math.ceil(count / columns), 1) * down, columns * across), np.nan, np.float32)
+    shape = (max(math.ceil(count / columns), 1) * down, columns * across, *pictures.shape[3:])
+    canvas = np.full(shape, np.nan, np.float32)
     for (x, y), picture in zip(corners, pictures, strict=True):
         canvas[y : y + height, x : x + width] = picture
     return canvas, corners
 
 
-def draw_digits(images: np.ndarray, captions: Sequence[str], columns: int, title: str) -> Figure:
-    """Draw images of shape (n, 28, 28) in [0, 1] in rows of `columns`, each with its caption below."""
+def draw_images(images: np.ndarray, captions: Sequence[str], columns: int, title: str) -> Figure:
+    """Draw images of shape (n, height, width, channels) in [0, 1] in rows of `columns`, each with its caption below."""
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    canvas, corners = mosaic(images, columns, margin=3, below=2 + 6 * lines)
-    height, width = canvas.shape
-    figure, axis = plt.subplots(figsize=(10, 0.5 + 10 * height / width))
+    height, width, channels = images.shape[1:]
+    unit = width / 28  # what follows was looked at for MNIST's images
+    pictures = images if channels > 1 else images[..., 0]
+    margin, below = math.ceil(3 * unit), math.ceil((2 + 6 * lines) * unit)
+    canvas, corners = mosaic(pictures, columns, margin, below)
+    figure, axis = plt.subplots(figsize=(10, 0.5 + 10 * canvas.shape[0] / canvas.shape[1]))
     axis.set_axis_off()
-    axis.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
+    axis.imshow(np.nan_to_num(canvas, nan=1) if channels > 1 else canvas, cmap="gray_r", vmin=0, vmax=1)
     for (x, y), caption in zip(corners, captions, strict=True):
-        axis.text(x + SIDE / 2, y + SIDE + 2, caption, ha="center", va="top", fontsize=9, linespacing=1.3)
+        axis.text(
+            x + width / 2, y + height + 2 * unit, caption,
+            ha="center", va="top", fontsize=9, linespacing=1.3, parse_math=False,
+        )  # fmt: skip
     figure.suptitle(title, parse_math=False)
     return figure
 
 
-def draw_architecture(layers: pd.DataFrame) -> Figure:
-    """Draw the layers from input to output, each with its output shape and number of parameters."""
-    rows = [("Input", f"{SIDE} x {SIDE}", ""), *(
+def draw_architecture(layers: pd.DataFrame, shape: tuple[int, ...]) -> Figure:
+    """Draw the layers from images of that shape to outputs, each with its output shape and number of parameters."""
+    rows = [("Input", " x ".join(map(str, shape)), ""), *(
         (layer, output, f"{parameters:,}" if parameters else "")
         for layer, output, parameters in layers[["layer", "output", "parameters"]].itertuples(index=False)
     )]  # fmt: skip
@@ -95,29 +106,30 @@ def draw_architecture(layers: pd.DataFrame) -> Figure:
     return figure
 
 
-def kernel_pictures(kernel: np.ndarray) -> np.ndarray:
+def kernel_pictures(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A layer's weights as pictures.
 
     Args:
         kernel: as Keras shapes it: (height, width, inputs, outputs) of a convolution, (inputs, outputs) of a dense
             layer, or anything else with two dimensions or more.
+        shape: of an image: height, width, channels.
 
     Returns:
-        Shape (n, height, width): a picture an output, where the inputs are an image or have its 784 pixels (the mean
+        Shape (n, height, width): a picture an output, where the inputs are an image or as many as its pixels (the mean
         over channels, where there are several); otherwise a single one, the weights as a matrix.
     """
     match kernel.shape:
         case (_, _, _, _):
             return np.moveaxis(kernel.mean(axis=2), -1, 0)
-        case (inputs, _) if inputs == SIDE * SIDE:
-            return kernel.T.reshape(-1, SIDE, SIDE)
+        case (inputs, _) if inputs == math.prod(shape):
+            return kernel.T.reshape(-1, *shape).mean(axis=-1)
         case _:
             return kernel.reshape(1, -1, max(kernel.shape[-1], 1))
 
 
-def draw_weights(kernel: np.ndarray) -> Figure:
+def draw_weights(kernel: np.ndarray, shape: tuple[int, ...]) -> Figure:
     """Draw a layer's weights, as `kernel_pictures` takes them, in one scale symmetric around zero."""
-    pictures = kernel_pictures(kernel)
+    pictures = kernel_pictures(kernel, shape)
     shown = pictures[:MOST_KERNELS]
     columns = math.ceil(len(shown) / max(len(shown) // 10, 1 + (len(shown) > 10)))
     canvas, _ = mosaic(shown, columns, margin=math.ceil(shown.shape[2] / 20), below=0)

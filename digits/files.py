@@ -6,11 +6,15 @@ import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from digits.command import Refusal
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -42,6 +46,22 @@ def write_json(path: Path, numbers: Mapping[str, object]) -> None:
     write_bytes(path, (json.dumps(numbers, indent=2) + "\n").encode())
 
 
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a dataclass from the JSON that `dataclasses.asdict` makes of it.
+
+    Raises:
+        Refusal: the file is no JSON of it.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refusal(
+            f"{path} is no whole {kind.__name__.lower()}: {'.'.join(map(str, first['loc']))} {first['msg']}; "
+            "`dvc repro` makes it anew"
+        ) from error
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV with a header and without the index."""
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
@@ -69,13 +89,14 @@ def parse_table(content: bytes, source: str, columns: Mapping[str, type]) -> pd.
     Args:
         content: of the CSV file.
         source: where it comes from, for what is said of a mistake.
-        columns: its columns in order, each with its type; an empty cell is NaN.
+        columns: its columns in order, each with its type; an empty cell of numbers is NaN.
 
     Raises:
         Refusal: the table has other columns, other types, or ends within a line.
     """
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
+        empty = {name: [""] for name, kind in columns.items() if kind is float}
+        table = pd.read_csv(io.BytesIO(content), dtype=dict(columns), keep_default_na=False, na_values=empty)
     except ValueError as error:  # pandas' own errors are of this kind too
         raise Refusal(f"{source} is no table that can be read: {' '.join(str(error).split())}") from error
     if list(table.columns) != list(columns) or not content.endswith(b"\n"):

@@ -10,22 +10,25 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 from scipy.special import log_softmax
 
 from digits.command import Refusal
-from digits.dataset import CLASSES, SIDE
+from digits.dataset import Task
 from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
 from digits.tensorflow import keras, tf
 from digits.vocabulary import ALLOWED, check_arguments, check_class, check_outputs, check_saved
 
 PATH = Path("models/model.keras")
+TASK = "task.json"  # within the archive
 FORWARD_BATCH = 1000  # images; measured on 2 cores, 500 to 2,000 are equally fast
 
 
@@ -43,25 +46,36 @@ def compute_reproducibly(seed: int, threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def build(name: str, network: Network) -> keras.Sequential:
-    """Make the network's layers, for images of shape (n, 28, 28).
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and what it tells apart."""
+
+    model: keras.Sequential
+    task: Task
+
+
+def build(name: str, network: Network, shape: tuple[int, ...], classes: int) -> keras.Sequential:
+    """Make the network's layers.
 
     Args:
         name: its key under `networks` in params.yaml, for what is said of a mistake.
-        network: its description.
+        network: its description, where the word `classes` may stand for the number of units or filters.
+        shape: of an image: height, width, channels.
+        classes: how many to tell apart.
 
     Raises:
         Refusal: Keras has no such layer, refuses its arguments or cannot put it behind the one before, the layer or
             an argument is not in the vocabulary, or the network does not end in logits or a softmax of the classes.
     """
-    model = keras.Sequential([keras.Input((SIDE, SIDE))], name="network")
-    for index, layer in enumerate(network.layers):
+    model = keras.Sequential([keras.Input(shape)], name="network")
+    for index, described in enumerate(network.layers):
         key = f"networks.{name}.layers.{index}"
+        layer = _with_units_for(classes, described)
         _try(key, layer, lambda: model.add(_make(keras.layers, layer)))  # noqa: B023
-    if model.output_shape != (None, CLASSES):
+    if model.output_shape != (None, classes):
         raise Refusal(
             f"params.yaml: networks.{name}.layers end in the shape {model.output_shape[1:]} an image, "
-            f"expected ({CLASSES},): a logit or a probability for each class"
+            f"expected ({classes},): a logit or a probability for each class; `units: classes` fits every dataset"
         )
     check_outputs(model, f"params.yaml: networks.{name}.layers")
     return model
@@ -99,6 +113,11 @@ def one_cycle(peak: float, warm_up: float, steps: int) -> keras.optimizers.sched
     )
 
 
+def _with_units_for(classes: int, layer: KerasObject) -> KerasObject:
+    numbers = {key: classes for key in ("units", "filters") if layer.arguments.get(key) == "classes"}
+    return KerasObject(name=layer.name, arguments=layer.arguments | numbers)
+
+
 def _make(module: ModuleType, description: KerasObject) -> Any:
     path = module.__name__.removesuffix(".api")
     found = getattr(module, description.name, None)
@@ -129,7 +148,7 @@ def reason(error: Exception) -> str:
 
 
 def logits(model: keras.Sequential, images: tf.Tensor, training: bool) -> tf.Tensor:
-    """What the model gives for images, as logits of shape (n, 10): for a final softmax, what goes into it.
+    """What the model gives for images, as logits of shape (n, classes): for a final softmax, what goes into it.
 
     A probability holds less than its logit: it is 0 or 1 long before the logit ends. To be called in a tf.function,
     where a tensor knows how it is computed.
@@ -143,16 +162,18 @@ def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray
 
     Args:
         model: as `build` or `load` gives it.
-        images: float32 of shape (n, 28, 28) in [0, 1].
+        images: float32 of shape (n, height, width, channels) in [0, 1].
 
     Returns:
-        float64 of shape (n, 10), rows whose exponentials sum to 1.
+        float64 of shape (n, classes), rows whose exponentials sum to 1.
 
     Raises:
-        Refusal: what the model gives for an image are no numbers.
+        Refusal: the model takes images of another shape, or gives for an image what are no numbers.
     """
+    if images.shape[1:] != model.input_shape[1:]:
+        raise Refusal(f"the network takes images of {model.input_shape[1:]}, these are of {images.shape[1:]}")
 
-    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.float32)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32)], autograph=False)
     def forward(batch: tf.Tensor) -> tf.Tensor:
         return logits(model, batch, training=False)
 
@@ -167,7 +188,7 @@ def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray
 
 
 def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """The exponentials of `log_probabilities`: float64 of shape (n, 10), rows that sum to 1."""
+    """The exponentials of `log_probabilities`: float64 of shape (n, classes), rows that sum to 1."""
     return np.exp(log_probabilities(model, images))
 
 
@@ -188,15 +209,16 @@ def first_kernel(model: keras.Sequential) -> np.ndarray:
     return next(kernels, np.empty((0, 0), np.float32))
 
 
-def save(model: keras.Model, path: Path = PATH) -> None:
-    """Write the model as a .keras archive whose bytes depend on its layers and weights alone.
+def save(classifier: Classifier, path: Path = PATH) -> None:
+    """Write the model as a .keras archive whose bytes depend on its layers, weights and classes alone.
 
     Keras writes the date into metadata.json and into the zip's entries, and memory addresses into config.json, so that
     the same model has another hash on every save (keras#15143). Here the dates are constant and objects are numbered.
+    The archive holds a file more than Keras's, which Keras passes over: the classes' names and the pictures' framing.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model.keras"
-        model.save(saved)
+        classifier.model.save(saved)
         lasting = io.BytesIO()
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(lasting, "w") as target:
             for name in sorted(source.namelist()):
@@ -204,6 +226,7 @@ def save(model: keras.Model, path: Path = PATH) -> None:
                 if name.endswith(".json"):
                     content = _without_chance(content)
                 target.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo's own time is 1980-01-01
+            target.writestr(zipfile.ZipInfo(TASK), json.dumps(asdict(classifier.task)))
     write_bytes(path, lasting.getvalue())
 
 
@@ -220,24 +243,25 @@ def _without_chance(content: bytes) -> bytes:
     return json.dumps(json.loads(content, object_hook=settle), sort_keys=True).encode()
 
 
-def load(path: Path = PATH) -> keras.Sequential:
-    """Read a model that `save` wrote, running no code that the file may bring along.
+def load(path: Path = PATH) -> Classifier:
+    """Read what `save` wrote, running no code that the file may bring along.
 
     Raises:
-        Refusal: there is no file, or it is no such model from images of (n, 28, 28) to ten logits or probabilities.
+        Refusal: there is no file, or it is no such model from images to a logit or a probability for each class.
     """
     if not path.is_file():
         raise Refusal(f"{path} is missing; `dvc repro` trains it")
     try:
         with zipfile.ZipFile(path) as archive:
             check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
+            task = TypeAdapter(Task).validate_json(archive.read(TASK), strict=True)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
         raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error
-    if (model.input_shape, model.output_shape) != ((None, SIDE, SIDE), (None, CLASSES)):
+    taken, given = model.input_shape[1:], model.output_shape[1:]
+    if len(taken) != 3 or taken[2] not in {1, 3} or given != (len(task.classes),):
         raise Refusal(
-            f"{path} takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
-            f"expected ({SIDE}, {SIDE}) and ({CLASSES},)"
+            f"{path} takes {taken} and gives {given}, expected (height, width, 1 or 3) and ({len(task.classes)},)"
         )
     check_outputs(model, f"{path}: layers")
-    return model
+    return Classifier(model, task)

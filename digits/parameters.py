@@ -2,7 +2,7 @@
 
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -29,12 +29,118 @@ class Section(BaseModel):
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+MOST_CLASSES = 1000
+
+Framing = Literal["digit", "whole"]
+"""How a picture becomes an image: the digit found on it, in MNIST's form, or the whole of it, padded and scaled."""
+
 
 class Fetch(Section):
-    """Where the images come from."""
+    """Which dataset to take."""
 
-    dataset: Literal["mnist", "digits"]
+    dataset: str
+
+
+def _named_classes(classes: object) -> object:
+    """Ten classes may be given as `10`: they are then called by their numbers."""
+    match classes:
+        case bool():
+            pass
+        case int() if 2 <= classes <= MOST_CLASSES:
+            return [str(number) for number in range(classes)]
+        case [*names] if 2 <= len(names) <= MOST_CLASSES and len(set(map(str, names))) == len(names):
+            return names
+    raise ValueError(f"{reprlib.repr(classes)} is neither a count nor a list of names, from 2 to {MOST_CLASSES:,}")
+
+
+def _tellable(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise ValueError(f"{name!r} is no name that can be shown, expected letters, digits, signs and spaces")
+    return name
+
+
+Side = Annotated[int, Field(ge=1, le=256)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Idx(Section):
+    """A dataset that is published as four IDX files: training images and labels, test images and labels."""
+
+    kind: Literal["idx"]
     mirrors: list[str]
+    """Folders or base URLs that hold each file as .gz."""
+    copies: list[Literal["keras", "openml"]] = []
+    """Where the same images are to be had in another form: MNIST alone."""
+    classes: Annotated[list[Annotated[str, AfterValidator(_tellable)]], BeforeValidator(_named_classes)]
+    height: Side
+    width: Side
+    train: int = Field(ge=1, le=100_000_000)
+    test: int = Field(ge=1, le=100_000_000)
+    framing: Framing
+    sha256: Annotated[dict[str, Sha256], Field(min_length=4, max_length=4)]
+    """By the files' published names, in that order: of the .gz where a name ends so, else of what it holds."""
+
+    @model_validator(mode="after")
+    def _framed_as_large(self) -> Self:
+        _check_framing(self.framing, (self.height, self.width, 1))
+        return self
+
+
+class Embedded(Section):
+    """The digits that come with scikit-learn."""
+
+    kind: Literal["embedded"]
+
+
+class Folder(Section):
+    """The images of a person's own, below data/own/images/CLASS/."""
+
+    kind: Literal["folder"]
+    framing: Framing
+    side: int = Field(default=28, ge=8, le=256)
+    """Pixels of the images that the pictures are brought to, both ways."""
+    color: bool = False
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """The share of the images, by their content, that are test images."""
+    unreadable: Literal["refuse", "skip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _framed_as_large(self) -> Self:
+        _check_framing(self.framing, (self.side, self.side, 3 if self.color else 1))
+        return self
+
+
+class Join(Section):
+    """Several datasets as one."""
+
+    kind: Literal["join"]
+    of: list[str] = Field(min_length=2)
+    repeat: dict[str, Annotated[int, Field(ge=1, le=1000)]] = {}
+    """How many times an entry's training images are taken in an epoch; once where nothing is said."""
+
+    @model_validator(mode="after")
+    def _of_different_entries(self) -> Self:
+        if len(set(self.of)) < len(self.of):
+            raise ValueError(f"of names {_first_twice(self.of)!r} twice, expected different datasets")
+        for name in self.repeat.keys() - set(self.of):
+            raise ValueError(f"repeat names {name!r}, expected one of {', '.join(self.of)}")
+        return self
+
+
+Dataset = Annotated[Idx | Embedded | Folder | Join, Field(discriminator="kind")]
+
+
+def _first_twice(names: list[str]) -> str:
+    return next(name for place, name in enumerate(names) if name in names[:place])
+
+
+def _check_framing(framing: Framing, shape: tuple[int, int, int]) -> None:
+    if framing == "digit" and shape != (28, 28, 1):
+        height, width, channels = shape
+        raise ValueError(
+            f"framing is 'digit' for images of {height} x {width}{' in color' if channels > 1 else ''}, "
+            "expected 'whole': a digit is framed in 28 x 28 grey pixels"
+        )
 
 
 def _count_or_share(size: object) -> object:
@@ -138,6 +244,8 @@ class Parameters(Section):
     seed: Seed
     threads: int = Field(ge=1, le=256)
     fetch: Fetch
+    datasets: dict[str, Dataset]
+    """Of which the chosen one is kept, with those that it joins."""
     prepare: Prepare
     network: str
     networks: dict[str, Network]
@@ -146,19 +254,35 @@ class Parameters(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_the_chosen_network(cls, content: Any) -> Any:
-        """Check no other: in a class, the networks of all stand in one file."""
+    def _only_the_chosen(cls, content: Any) -> Any:
+        """Check no other entry: in a class, the networks of all stand in one file."""
+        match content:
+            case {"fetch": {"dataset": str(chosen)}, "datasets": dict(datasets)}:
+                kept = {chosen: _entry("fetch.dataset", chosen, "datasets", datasets)}
+                match kept[chosen]:
+                    case {"kind": "join", "of": list(names)}:
+                        kept |= {name: _joined(chosen, name, datasets) for name in names}
+                content = content | {"datasets": kept}
         match content:
             case {"network": str(chosen), "networks": dict(networks)}:
-                for name in networks:
-                    if not isinstance(name, str) or not name or set(".[]") & set(name):
-                        raise ValueError(
-                            f"networks: {name!r} cannot be chosen, expected a name without dots and brackets"
-                        )
-                if chosen not in networks:
-                    raise ValueError(f"network: {chosen!r} is unknown, expected one of {', '.join(networks)}")
-                return content | {"networks": {chosen: networks[chosen]}}
+                content = content | {"networks": {chosen: _entry("network", chosen, "networks", networks)}}
         return content
+
+
+def _entry(key: str, chosen: object, section: str, entries: dict[Any, Any]) -> Any:
+    for name in entries:
+        if not isinstance(name, str) or not name or set(".[]") & set(name):
+            raise ValueError(f"{section}: {name!r} cannot be chosen, expected a name without dots and brackets")
+    if chosen not in entries:
+        raise ValueError(f"{key}: {chosen!r} is unknown, expected one of {', '.join(entries)}")
+    return entries[chosen]
+
+
+def _joined(join: str, name: object, datasets: dict[Any, Any]) -> Any:
+    found = _entry(f"datasets.{join}.of", name, "datasets", datasets)
+    if isinstance(found, dict) and found.get("kind") == "join":
+        raise ValueError(f"datasets.{join}.of names {name!r}, a join itself, expected the datasets that it joins")
+    return found
 
 
 def read_parameters(path: Path = PATH) -> Parameters:

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from digits.command import Refusal
-from digits.dataset import SIDE
 
+SIDE = 28  # pixels of MNIST's images
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
@@ -245,3 +245,8 @@ def prepare(content: bytes) -> np.ndarray:
         Refusal: it is no image that can be read, or shows no digit.
     """
     return frame(thicken(find_ink(inside_frame(to_grey(decode(content))))))
+
+
+def read_picture(content: bytes, framing: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture as the network takes it: float32 of (28, 28, 1)."""
+    return prepare(content)[..., None]

@@ -155,7 +155,7 @@ def check_outputs(model: keras.Sequential, where: str) -> None:
     """Let pass outputs that are logits or the probabilities of a final softmax.
 
     Args:
-        model: from images of (n, 28, 28) to ten numbers each.
+        model: from images to a number for each class.
         where: the key of its layers, for what is said of a mistake.
 
     Raises:

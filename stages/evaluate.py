@@ -1,7 +1,7 @@
 """Measure the trained network on the test split.
 
-Takes models/model.keras and data/prepared/test_*.npy.
-Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) and plots/classes.csv (a row a digit).
+Takes models/model.keras, data/prepared/test_*.npy and metrics/data.json, for how many test images are of which source.
+Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) and plots/classes.csv (a row a class).
 """
 
 from pathlib import Path
@@ -14,7 +14,8 @@ from digits import network
 from digits.accuracy import wilson_interval
 from digits.arrays import read_split
 from digits.calibration import expected_calibration_error, reliability
-from digits.dataset import CLASSES
+from digits.dataset import METRICS as DATA
+from digits.dataset import test_images_by_source
 from digits.files import write_json, write_table
 from digits.parameters import read_parameters
 from stages import run
@@ -22,66 +23,90 @@ from stages import run
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("plots/predictions.csv")
 CLASS_TABLE = Path("plots/classes.csv")
-DIGITS = range(CLASSES)
 
 
-def predict(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def predict(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """What the network says of each image.
 
     Args:
-        probabilities: shape (n, 10), rows that sum to 1.
+        probabilities: shape (n, classes), rows that sum to 1.
         labels: shape (n,), the truth.
+        classes: their names.
 
     Returns:
-        A row an image, in order: `actual`, `predicted`, `confidence` (the predicted class's probability).
+        A row an image, in order: the classes `actual` and `predicted`, `confidence` (the predicted one's probability).
     """
+    names = np.array(classes)
     confidence = probabilities.max(axis=1).round(6)
-    return pd.DataFrame({"actual": labels, "predicted": probabilities.argmax(axis=1), "confidence": confidence})
+    found = names[probabilities.argmax(axis=1)]
+    return pd.DataFrame({"actual": names[labels], "predicted": found, "confidence": confidence})
 
 
-def score_classes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row a digit: `digit`, `precision`, `recall`, `f1`, `support`. What has no images to measure on is 0."""
+def score_classes(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """A row a class: `class`, `precision`, `recall`, `f1`, `support`. What has no images to measure on is 0."""
     precision, recall, f1, support = precision_recall_fscore_support(
-        predictions["actual"], predictions["predicted"], labels=DIGITS, zero_division=0
+        predictions["actual"], predictions["predicted"], labels=classes, zero_division=0
     )
-    scores = {"digit": DIGITS, "precision": precision, "recall": recall, "f1": f1, "support": support}
+    scores = {"class": classes, "precision": precision, "recall": recall, "f1": f1, "support": support}
     return pd.DataFrame(scores).round(6)
 
 
-def score(log_probabilities: np.ndarray, predictions: pd.DataFrame) -> dict[str, float]:
+def score_accuracy(correct: np.ndarray) -> dict[str, float]:
+    """The accuracy of predictions, bool of shape (n,), and the bounds of its 95% Wilson interval."""
+    low, high = wilson_interval(int(correct.sum()), len(correct))
+    numbers = {"accuracy": correct.mean(), "accuracy_low": low, "accuracy_high": high}
+    return {name: round(float(number), 6) for name, number in numbers.items()}
+
+
+def score(log_probabilities: np.ndarray, predictions: pd.DataFrame, classes: list[str]) -> dict[str, object]:
     """The numbers of metrics/test.json.
 
-    `accuracy_low` and `accuracy_high` bound the accuracy's 95% Wilson interval. `loss` is the cross-entropy whole,
-    where scikit-learn's log_loss takes probabilities and ends at 36.
+    `loss` is the cross-entropy whole, where scikit-learn's log_loss takes probabilities and ends at 36.
 
     Args:
-        log_probabilities: shape (n, 10), the logarithms of what `predict` was given.
+        log_probabilities: shape (n, classes), the logarithms of what `predict` was given.
         predictions: what it gave.
+        classes: their names.
     """
     actual, predicted = predictions["actual"], predictions["predicted"]
     correct = (actual == predicted).to_numpy()
-    low, high = wilson_interval(int(correct.sum()), len(correct))
+    labels = actual.map({name: label for label, name in enumerate(classes)})
     numbers = {
-        "accuracy": correct.mean(),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "loss": -log_probabilities[np.arange(len(actual)), actual].mean(),
-        "macro_f1": f1_score(actual, predicted, labels=DIGITS, average="macro", zero_division=0),
+        "loss": -log_probabilities[np.arange(len(actual)), labels].mean(),
+        "macro_f1": f1_score(actual, predicted, labels=classes, average="macro", zero_division=0),
         "calibration_error": expected_calibration_error(reliability(predictions["confidence"].to_numpy(), correct)),
     }
-    return {name: round(float(number), 6) for name, number in numbers.items()} | {"errors": int((~correct).sum())}
+    rounded = {name: round(float(number), 6) for name, number in numbers.items()}
+    return {**score_accuracy(correct), **rounded, "errors": int((~correct).sum())}
+
+
+def score_sources(predictions: pd.DataFrame, images: dict[str, int]) -> dict[str, dict[str, float]]:
+    """The accuracy on the test images of each source that has any.
+
+    Args:
+        predictions: as `predict` gives them.
+        images: how many each source has, in order.
+    """
+    correct = (predictions["actual"] == predictions["predicted"]).to_numpy()
+    parts = np.split(correct, np.cumsum(list(images.values()))[:-1])
+    return {name: score_accuracy(part) for name, part in zip(images, parts, strict=True) if len(part)}
 
 
 def main() -> None:
     parameters = read_parameters()
-    images, labels = read_split("test")
     network.compute_reproducibly(parameters.seed, parameters.threads)
-    log_probabilities = network.log_probabilities(network.load(), images)
+    classifier = network.load()
+    classes = classifier.task.classes
+    images, labels = read_split("test", len(classes))
+    log_probabilities = network.log_probabilities(classifier.model, images)
 
-    predictions = predict(np.exp(log_probabilities), labels)
-    numbers = score(log_probabilities, predictions)
+    predictions = predict(np.exp(log_probabilities), labels, classes)
+    numbers = score(log_probabilities, predictions, classes)
+    sources = test_images_by_source(DATA.read_bytes(), str(DATA))
+    if len(sources) > 1:
+        numbers["sources"] = score_sources(predictions, sources)
     write_table(PREDICTIONS, predictions)
-    write_table(CLASS_TABLE, score_classes(predictions))
+    write_table(CLASS_TABLE, score_classes(predictions, classes))
     write_json(METRICS, numbers)
     print(
         f"accuracy {numbers['accuracy']:.2%} ({numbers['accuracy_low']:.2%} to {numbers['accuracy_high']:.2%}), "

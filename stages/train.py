@@ -1,6 +1,6 @@
 """Train the chosen network on the training split.
 
-Takes data/prepared/{train,validation}_*.npy and the chosen network's layers and recipe.
+Takes data/prepared/{train,validation}_*.npy, data/prepared/task.json and the chosen network's layers and recipe.
 Gives models/model.keras, two parts of it to draw (models/layers.csv, models/first_kernel.npy), and its training in
 numbers: plots/history.csv (a row an epoch, written as training goes) and metrics/train.json.
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from digits import network as networks
-from digits.arrays import read_split
+from digits.arrays import read_split, read_task
 from digits.command import Refusal
 from digits.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
 from digits.files import replacing, write_json, write_table
@@ -118,7 +118,8 @@ def record(rows: Iterable[Row]) -> Row:
 def main() -> None:
     parameters = read_parameters()
     name, network = parameters.network, parameters.networks[parameters.network]
-    training, validation = read_split("train"), read_split("validation")
+    task = read_task()
+    training, validation = (read_split(split, len(task.classes)) for split in ("train", "validation"))
     images = len(training[0])
     if network.batch_size > images:
         raise Refusal(
@@ -127,7 +128,7 @@ def main() -> None:
         )
 
     networks.compute_reproducibly(parameters.seed, parameters.threads)
-    model = networks.build(name, network)
+    model = networks.build(name, network, training[0].shape[1:], len(task.classes))
     steps = network.epochs * math.ceil(images / network.batch_size)
     optimizer = networks.build_optimizer(name, network, model, steps)
     model.summary()
@@ -137,7 +138,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     print(f"trained in {seconds:.1f} s, {network.epochs * images / seconds:,.0f} images a second")
 
-    networks.save(model)
+    networks.save(networks.Classifier(model, task))
     with replacing(FIRST_KERNEL) as partial:
         np.save(partial, networks.first_kernel(model))
     write_table(LAYERS, networks.layer_table(model))
