@@ -19,10 +19,9 @@ from scipy.stats import binomtest
 from digits.accuracy import wilson_interval
 from digits.arrays import PREPARED, read_images
 from digits.command import Refusal, png_path, run
-from digits.dataset import METRICS as DATA
-from digits.dataset import TEST_IMAGES, test_images_by_source
 from digits.drawing import draw_images, shortened, use_style, write_figure
 from digits.files import parse_table
+from digits.measured import DATA, TEST_IMAGES, images_by_source
 from digits.revisions import WORKSPACE, read_file
 
 PREDICTIONS = Path("plots/predictions.csv")
@@ -58,7 +57,7 @@ def read_revision(name: str) -> Revision:
         raise Refusal(f"{source} has no rows, expected one for each test image")
     images = parse_table(read_file(name, TEST_IMAGES), f"{TEST_IMAGES} at {name}", {"image": str})
     data = read_file(name, DATA)
-    sources = test_images_by_source(data, f"{DATA} at {name}")
+    sources = images_by_source(data, f"{DATA} at {name}")
     if not len(predictions) == len(images) == sum(sources.values()):
         facts = f"{len(predictions):,} rows, {TEST_IMAGES} {len(images):,}, {DATA} counts {sum(sources.values()):,}"
         raise Refusal(f"{source} has {facts}: expected as many")

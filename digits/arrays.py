@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from digits.command import Refusal
-from digits.dataset import Task
 from digits.files import read_array, read_json, release
+from digits.task import Task
 
 PREPARED = Path("data/prepared")
 TASK = PREPARED / "task.json"

@@ -5,7 +5,6 @@ the sources that its images are from, in the order in which they stand in the fi
 """
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,25 +13,15 @@ import numpy as np
 from digits.command import Refusal
 from digits.files import read_json, write_json
 from digits.idx import IdxFile, write_idx
-from digits.parameters import Framing
+from digits.task import Task
 
 RAW = Path("data/raw")
 TRAIN = ("train-images.idx", "train-labels.idx")
 TEST = ("test-images.idx", "test-labels.idx")
 DESCRIPTION = RAW / "dataset.json"
-METRICS = Path("metrics/data.json")
-TEST_IMAGES = Path("metrics/test_images.csv")
 
 PART = 4096  # images in memory at a time
 MOST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a network is to tell apart, and how a picture is made an image for it."""
-
-    classes: list[str]
-    framing: Framing
 
 
 @dataclass(frozen=True)
@@ -175,27 +164,6 @@ def read_description() -> Description:
                 "`dvc repro` fetches it anew"
             )
     return description
-
-
-def test_images_by_source(content: bytes, path: str) -> dict[str, int]:
-    """How many test images are from each source, in the order in which they stand in the test split.
-
-    Args:
-        content: of metrics/data.json.
-        path: of the file, for what is said of a mistake.
-
-    Returns:
-        By the sources' names; a single one where the dataset is not joined.
-
-    Raises:
-        Refusal: it is no JSON of these.
-    """
-    try:
-        numbers = json.loads(content)
-        sources = numbers.get("sources") or {numbers["dataset"]: numbers}
-        return {str(name): int(source["test"]) for name, source in sources.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refusal(f"{path} is no JSON that names a dataset and counts its test images") from error
 
 
 def read_raw(names: tuple[str, str], classes: int) -> tuple[IdxFile, np.ndarray]:

@@ -21,9 +21,9 @@ from pydantic import TypeAdapter
 from scipy.special import log_softmax
 
 from digits.command import Refusal
-from digits.dataset import Task
 from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
+from digits.task import Task
 from digits.tensorflow import keras, tf
 from digits.vocabulary import ALLOWED, check_arguments, check_class, check_outputs, check_saved
 

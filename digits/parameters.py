@@ -316,7 +316,10 @@ def read_networks(path: Path = PATH) -> dict[str, Network]:
 def _sentence(error: ValidationError) -> str:
     """The first thing wrong: its key, its value, what was expected."""
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
+    where = [*first["loc"]]
+    if where[:1] == ["datasets"]:
+        del where[2:3]  # the kind, which pydantic counts as a key
+    key = ".".join(map(str, where))
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing":

@@ -14,9 +14,8 @@ from digits import network
 from digits.accuracy import wilson_interval
 from digits.arrays import read_split
 from digits.calibration import expected_calibration_error, reliability
-from digits.dataset import METRICS as DATA
-from digits.dataset import test_images_by_source
 from digits.files import write_json, write_table
+from digits.measured import DATA, images_by_source
 from digits.parameters import read_parameters
 from stages import run
 
@@ -102,7 +101,7 @@ def main() -> None:
 
     predictions = predict(np.exp(log_probabilities), labels, classes)
     numbers = score(log_probabilities, predictions, classes)
-    sources = test_images_by_source(DATA.read_bytes(), str(DATA))
+    sources = images_by_source(DATA.read_bytes(), str(DATA))
     if len(sources) > 1:
         numbers["sources"] = score_sources(predictions, sources)
     write_table(PREDICTIONS, predictions)

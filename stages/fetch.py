@@ -13,10 +13,11 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from digits.dataset import Loaded, Task, joined, write_raw
+from digits.dataset import Loaded, joined, write_raw
 from digits.folder import gather
 from digits.parameters import Folder, Idx, Join, Parameters, read_parameters
 from digits.sources import fetch_published
+from digits.task import Task
 from stages import run
 
 OWN = Path("data/own/images")

@@ -17,9 +17,10 @@ from sklearn.model_selection import train_test_split
 
 from digits.arrays import PREPARED, TASK
 from digits.command import Refusal
-from digits.dataset import METRICS, TEST, TEST_IMAGES, TRAIN, Description, Source, read_description, read_raw
+from digits.dataset import TEST, TRAIN, Description, Source, read_description, read_raw
 from digits.files import replacing, write_json, write_table
 from digits.idx import IdxFile
+from digits.measured import DATA, TEST_IMAGES
 from digits.parameters import Validation, read_parameters
 from stages import run
 
@@ -222,7 +223,7 @@ def main() -> None:
         write_labels(name, of_split)
     write_json(TASK, asdict(description.task))
     write_table(TEST_IMAGES, names_of_images(test_hashes, test_labels, classes))
-    write_json(METRICS, summarize(description, labels, held_out, np.isin(test_hashes, hashes)))
+    write_json(DATA, summarize(description, labels, held_out, np.isin(test_hashes, hashes)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,14 @@ from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from digits.arrays import PREPARED
+from digits.parameters import Network
+from digits.task import Task
 from tests.hostile import furnish
 
+if TYPE_CHECKING:
+    import keras
+
+DIGITS = Task([str(digit) for digit in range(10)], "digit")
 ROOT = Path(__file__).parent.parent
 LEFT = pytest.StashKey[int]()  # how many tests were left out
 ONE_EPOCH = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 1\n    batch_size: 108\n\n  convnet-one")
@@ -270,10 +276,17 @@ def mnist_mirror() -> Path:
 
 @pytest.fixture(scope="session")
 def small_split() -> tuple[np.ndarray, np.ndarray]:
-    """300 of scikit-learn's digits as the pipeline holds them: float32 (300, 28, 28) in [0, 1], and their labels."""
+    """300 of scikit-learn's digits as the pipeline holds them: float32 (300, 28, 28, 1) in [0, 1], and their labels."""
     images, labels = load_digits(return_X_y=True)
     large = np.kron(images[:300].reshape(-1, 8, 8), np.ones((1, 3, 3)))
-    return np.pad(large, ((0, 0), (2, 2), (2, 2))).astype(np.float32) / 16, labels[:300].astype(np.uint8)
+    return np.pad(large, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.float32) / 16, labels[:300].astype(np.uint8)
+
+
+def built(network: Network, shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> "keras.Sequential":
+    """The network as `digits.network` builds it, MNIST's images and classes unless told otherwise."""
+    from digits.network import build
+
+    return build("x", network, shape, classes)
 
 
 def write_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:

@@ -90,7 +90,6 @@ NEW_NETWORK = """
 networks:
   separable:
     layers:
-    - Reshape: {target_shape: [28, 28, 1]}
     - SeparableConv2D: {filters: 8, kernel_size: 3, depth_multiplier: 4, activation: gelu}
     - GlobalMaxPooling2D
     - Dense: {units: 10}
@@ -112,7 +111,7 @@ def refused(stage: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
 
 BAD_PARAMETERS = [
     (train, "network: convnet", "network: foo", "foo"),
-    (train, "  convnet:\n    layers:\n    - Reshape:", "  convnet:\n    layers:\n    - Reshap:", "Reshape"),
+    (train, "  convnet:\n    layers:\n    - Conv2D:", "  convnet:\n    layers:\n    - Conv2:", "Conv2D"),
     (
         train,
         "    epochs: 5\n    batch_size: 108\n",
@@ -173,11 +172,14 @@ def test_missing_and_empty_parameters_are_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("stage", "file"),
     [
-        (prepare, "data/raw/train-images-idx3-ubyte"),
-        (prepare, "data/raw/t10k-labels-idx1-ubyte"),
+        (prepare, "data/raw/train-images.idx"),
+        (prepare, "data/raw/test-labels.idx"),
+        (prepare, "data/raw/dataset.json"),
         (train, "data/prepared/train_images.npy"),
+        (train, "data/prepared/task.json"),
         (train, "data/prepared/validation_labels.npy"),
         (evaluate, "data/prepared/test_labels.npy"),
+        (evaluate, "metrics/data.json"),
         (plot, "data/prepared/test_images.npy"),
         (plot, "models/first_kernel.npy"),
         (plot, "models/layers.csv"),
@@ -203,7 +205,8 @@ def test_damaged_files_are_refused_by_name(
 
 
 def test_dvc_heals_what_was_damaged(repository: Repository):
-    shutil.rmtree(repository.path / "data")
+    shutil.rmtree(repository.path / "data/raw")
+    shutil.rmtree(repository.path / "data/prepared")
     (repository.path / "plots/history.csv").write_text("damage")
     repository.dvc("repro")
     assert repository.run("git", "status", "--short") == ""

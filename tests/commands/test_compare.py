@@ -18,13 +18,14 @@ from tests.conftest import Repository, write_split
 ACTUAL = [7, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4]
 SAID_BY_A = [7, 5, 7, 7, 7, 7, 7, 7, 7, 7, 9]
 SAID_BY_B = [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 6]
+NAMES = [f"image-{row}" for row in range(11)]
 
 
-def write(predicted: Sequence[int], actual: Sequence[int] = ACTUAL, dataset: str = "mnist") -> None:
+def write(predicted: Sequence[int]) -> None:
     """Put what a network said where `evaluate` and `prepare` put it."""
-    table = pd.DataFrame({"actual": actual, "predicted": predicted, "confidence": 0.5})
-    write_table(compare.PREDICTIONS, table)
-    write_json(compare.DATA, {"dataset": dataset})
+    write_table(compare.PREDICTIONS, pd.DataFrame({"actual": ACTUAL, "predicted": predicted, "confidence": 0.5}))
+    write_table(compare.TEST_IMAGES, pd.DataFrame({"image": NAMES}))
+    write_json(compare.DATA, {"dataset": "mnist", "test": len(ACTUAL)})
 
 
 @pytest.fixture
@@ -41,9 +42,19 @@ def history(workspace: Path) -> Repository:
     return repository
 
 
-def revision(predicted: Sequence[int], actual: Sequence[int] = ACTUAL, dataset: str = "mnist") -> compare.Revision:
+def revision(
+    predicted: Sequence[int],
+    actual: Sequence[int] = ACTUAL,
+    images: Sequence[str] | None = None,
+    dataset: str = "mnist",
+    sources: Sequence[str] | None = None,
+) -> compare.Revision:
     """A revision that is in memory only."""
-    return compare.Revision("some", dataset, pd.DataFrame({"actual": actual, "predicted": predicted}))
+    table = {
+        "image": images or [f"image-{row}" for row in range(len(actual))], "source": sources or [dataset] * len(actual),
+        "actual": list(map(str, actual)), "predicted": list(map(str, predicted)),
+    }  # fmt: skip
+    return compare.Revision("some", dataset, pd.DataFrame(table))
 
 
 A, B = revision(SAID_BY_A), revision(SAID_BY_B)
@@ -87,11 +98,11 @@ def test_the_numbers_are_those_of_the_paired_images():
     assert numbers["a"]["accuracy"] == pytest.approx(1 / 11, abs=1e-6)
     assert numbers["b"]["accuracy"] == pytest.approx(9 / 11, abs=1e-6)
     assert numbers["a"]["accuracy_low"] < 1 / 11 < numbers["a"]["accuracy_high"] < numbers["b"]["accuracy_low"]
-    assert [list(row.values()) for row in numbers["digits"]] == [
-        [1, 8, 0, 1, 0, 8],
-        [3, 1, 0, 1, 0, 1],
-        [4, 1, 0, 0, 0, 0],
-        [7, 1, 1, 0, 1, 0],
+    assert [list(row.values()) for row in numbers["classes"]] == [
+        ["1", 8, 0, 1, 0, 8],
+        ["3", 1, 0, 1, 0, 1],
+        ["4", 1, 0, 0, 0, 0],
+        ["7", 1, 1, 0, 1, 0],
     ]
 
 
@@ -104,17 +115,60 @@ def test_a_person_reads_both_accuracies_the_verdict_and_a_row_a_digit():
     assert lines[-4].split() == ["1", "8", "0.00%", "100.00%", "0", "8"]
 
 
-@pytest.mark.parametrize(
-    ("other", "sentence"),
-    [
-        (revision(SAID_BY_B, dataset="digits"), "some was measured on mnist and some on digits, expected one dataset"),
-        (revision([7], [7]), "predictions.csv has 11 rows at some and 1 at some, expected the same test images"),
-        (revision(SAID_BY_B, [*ACTUAL[:10], 5]), "test image 10 as 4 at some and 5 at some, expected the same truth"),
-    ],
-)
-def test_what_was_measured_on_other_images_is_refused(other: compare.Revision, sentence: str):
-    with pytest.raises(Refusal, match=sentence):
+def test_revisions_without_a_common_image_are_refused():
+    other = revision(SAID_BY_B, images=[f"other-{row}" for row in range(11)], dataset="digits")
+    with pytest.raises(Refusal, match="some was measured on mnist and some on digits, which have no test image in"):
         compare.pair(A, other)
+
+
+def test_images_are_paired_by_what_they_show_and_not_by_their_row():
+    """B has the images of A in another order, each third one missing, and some of its own in between."""
+    order = [place for place in np.random.default_rng(0).permutation(11) if place % 3]
+    shuffled = revision(
+        [9, *(SAID_BY_B[place] for place in order), 9],
+        [8, *(ACTUAL[place] for place in order), 8],
+        ["own-1", *(NAMES[place] for place in order), "own-2"],
+        "mnist-and-own",
+        ["own", *["mnist"] * len(order), "own"],
+    )
+    pairs = compare.pair(A, shuffled)
+    assert pairs["row"].tolist() == [1, 2, 4, 5, 7, 8, 10]
+    assert pairs["b"].tolist() == [str(SAID_BY_B[row]) for row in pairs["row"]]
+    numbers = compare.compare(A, shuffled, pairs)
+    assert (numbers["images"], numbers["images_of_either"]) == (7, 11 + 9 - 7)
+    lines = compare.report(numbers).splitlines()
+    assert "Of 13 test images 7 are in both, and these alone are counted." in lines
+    assert "Of the 7 test images of mnist and mnist-and-own, 0 only A has right and 6 only B." in lines
+
+
+def test_an_image_that_is_there_twice_is_paired_twice():
+    twice = revision([7, 1], [7, 7], ["a", "a"])
+    assert compare.pair(twice, twice)[["a", "b"]].to_numpy().tolist() == [["7", "7"], ["1", "1"]]
+
+
+def test_each_source_of_a_joined_dataset_has_its_verdict():
+    sources = [*["mnist"] * 3, *["own"] * 8]
+    one, other = revision(SAID_BY_A, sources=sources), revision(SAID_BY_B, sources=sources)
+    numbers = compare.compare(one, other, compare.pair(one, other))
+    assert [(row["source"], row["images"], row["only_a"], row["only_b"]) for row in numbers["sources"]] == [
+        ("mnist", 3, 1, 2), ("own", 8, 0, 7),
+    ]  # fmt: skip
+    lines = compare.report(numbers).splitlines()
+    assert "mnist: no evidence of a difference: p = 1" in lines
+    assert "own: B is better: p = 0.0156" in lines
+
+
+def test_of_many_classes_the_report_shows_those_that_differ_most():
+    names = [f"class {number:03}" for number in range(47)]
+    one = compare.Revision("one", "symbols", pd.DataFrame({
+        "image": names, "source": "symbols", "actual": names, "predicted": names,
+    }))  # fmt: skip
+    other = compare.Revision("other", "symbols", one.predictions.assign(predicted=[*names[:-2], "x", "y"]))
+    numbers = compare.compare(one, other, compare.pair(one, other))
+    assert len(numbers["classes"]) == 47
+    lines = compare.report(numbers).splitlines()
+    assert lines[-1] == "(17 classes with fewer differences are in --json)"
+    assert lines[-2].split()[:2] == ["class", "046"]
 
 
 def test_head_is_compared_with_the_workspace_unless_told_otherwise(
@@ -132,7 +186,7 @@ def test_whatever_git_calls_a_commit_is_read(history: Repository):
     history.run("git", "tag", "--annotate", "--message", "A tag", "a-tag")
     history.run("git", "branch", "feature/a")
     for name in ("@", "a-tag", "feature/a", "refs/heads/main", history.run("git", "rev-parse", "--short", "@").strip()):
-        assert compare.read_revision(name).predictions["predicted"].tolist() == SAID_BY_A, name
+        assert compare.read_revision(name).predictions["predicted"].tolist() == list(map(str, SAID_BY_A)), name
 
 
 def test_an_experiment_under_two_commits_is_refused_away_from_both(history: Repository):
@@ -143,7 +197,7 @@ def test_an_experiment_under_two_commits_is_refused_away_from_both(history: Repo
     with pytest.raises(Refusal, match="'twice' names no commit or several"):
         compare.read_revision("twice")
     history.run("git", "reset", "--quiet", "HEAD~1")
-    assert compare.read_revision("twice").predictions["predicted"].tolist() == SAID_BY_A
+    assert compare.read_revision("twice").predictions["predicted"].tolist() == list(map(str, SAID_BY_A))
 
 
 @pytest.mark.parametrize("name", ["nosuch", "", "-h", "--output=stolen", "HEAD:plots", "HEAD~9", "\udcff", "x" * 5000])
@@ -159,12 +213,21 @@ def test_what_is_no_revision_is_refused(history: Repository, name: str):
         (compare.PREDICTIONS, None, "HEAD has no plots/predictions.csv"),
         (compare.DATA, None, "HEAD has no metrics/data.json"),
         (compare.PREDICTIONS, "", "plots/predictions.csv at HEAD is no table that can be read"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n7,x,1.0\n", "at HEAD is no table that can be read"),
+        (compare.PREDICTIONS, "actual,predicted,confidence\n7,7,x\n", "at HEAD is no table that can be read"),
         (compare.PREDICTIONS, "actual,predicted,confidence\n7,7,1.0", "is no whole table of actual, predicted, conf"),
         (compare.PREDICTIONS, "digit,f1\n7,1\n", "at HEAD is no whole table of actual, predicted, confidence$"),
         (compare.PREDICTIONS, "actual,predicted,confidence\n", "has no rows, expected one for each test image"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n7,77,1.0\n", "has digits from 7 to 77, expected 0 to 9"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n-1,7,1.0\n", "has digits from -1 to 7, expected 0 to 9"),
+        (
+            compare.PREDICTIONS,
+            "actual,predicted,confidence\n7,1,1.0\n",
+            "has 1 rows, metrics/test_images.csv 11, .* 11",
+        ),
+        (compare.TEST_IMAGES, None, "HEAD has no metrics/test_images.csv"),
+        (
+            compare.TEST_IMAGES,
+            "image\nmkkrFxnl\n",
+            "has 11 rows, metrics/test_images.csv 1, .* counts 11",
+        ),
         (compare.DATA, "{", "metrics/data.json at HEAD is no JSON that names a dataset"),
         (compare.DATA, "[]", "metrics/data.json at HEAD is no JSON that names a dataset"),
         (compare.DATA, "{}", "metrics/data.json at HEAD is no JSON that names a dataset"),
@@ -181,7 +244,7 @@ def test_a_missing_or_damaged_file_is_refused(history: Repository, file: Path, c
 
 
 def test_the_picture_shows_first_what_one_has_right_and_at_most_fifty():
-    images = np.zeros((70, 28, 28), np.float32)
+    images = np.zeros((70, 28, 28, 1), np.float32)
     only_b, neither = revision([5] * 70, [3] * 70), revision([8] * 35 + [3] * 30 + [5] * 5, [3] * 70)
     figure = compare.draw(images, compare.pair(only_b, neither), "Differ")
     texts = [text.get_text() for text in figure.findobj(plt.Text) if text.get_text().startswith(("is", "Differ"))]
@@ -193,12 +256,12 @@ def test_the_picture_shows_first_what_one_has_right_and_at_most_fifty():
 def test_the_picture_is_drawn_from_the_test_images_that_were_measured(
     history: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    write_split("test", np.zeros((11, 28, 28), np.float32), np.array(ACTUAL, np.uint8))
+    write_split("test", np.zeros((11, 28, 28, 1), np.float32), np.array(ACTUAL, np.uint8))
     told(monkeypatch, capsys, "--show", "differ.png")
     assert Path("differ.png").read_bytes().startswith(b"\x89PNG")
-    write_split("test", np.zeros((11, 28, 28), np.float32), np.array(SAID_BY_A, np.uint8))
-    with pytest.raises(Refusal, match="data/prepared has other test images than HEAD"):
-        told(monkeypatch, capsys, "--show", "other.png")
+    write_table(compare.TEST_IMAGES, pd.DataFrame({"image": [f"other-{row}" for row in range(11)]}))
+    with pytest.raises(Refusal, match="data/prepared has other test images than A"):
+        told(monkeypatch, capsys, "HEAD", "HEAD", "--show", "other.png")
     assert not Path("other.png").exists()
 
 

@@ -14,7 +14,7 @@ from commands import predict
 from digits import network
 from digits.command import run
 from digits.tensorflow import keras
-from tests.conftest import ROOT
+from tests.conftest import DIGITS, ROOT
 from tests.digits.test_pictures import drawn
 
 
@@ -23,10 +23,10 @@ def command(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """A workspace with parameters, a tiny network and a seven; run there, the command gives (exit code, out, error)."""
     shutil.copy(ROOT / "params.yaml", workspace)
     monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     weights = np.zeros((784, 10), np.float32)
     model.set_weights([weights, np.array([0, 2.3, 0, 0, 0, 0, 0, 3, 0, 0], np.float32)])
-    network.save(model)
+    network.save(network.Classifier(model, DIGITS))
     drawn().save("seven.png")
 
     def typed(*arguments: str) -> tuple[object, str, str]:
@@ -47,7 +47,7 @@ def test_an_answer_in_doubt_names_the_runner_up(command):
 
 
 def test_a_sure_answer_names_no_other():
-    assert predict.sentence(np.eye(10)[7] * 0.9 + 0.01) == "7 (91.0%)"
+    assert predict.sentence(np.eye(10)[7] * 0.9 + 0.01, DIGITS.classes) == "7 (91.0%)"
 
 
 def test_a_missing_model_is_said_plainly(command):
@@ -72,9 +72,9 @@ def test_json_is_for_programs(command):
     missing, answered = json.loads(out)
     assert code == 1
     assert missing == {"path": "missing.png", "error": "is missing"}
-    assert (answered["path"], answered["digit"]) == ("seven.png", 7)
-    assert answered["confidence"] == answered["probabilities"][7] == pytest.approx(0.528, abs=1e-3)
-    assert sum(answered["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert (answered["path"], answered["class"]) == ("seven.png", "7")
+    assert answered["confidence"] == answered["probabilities"]["7"] == pytest.approx(0.528, abs=1e-3)
+    assert sum(answered["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_folder_is_its_images_in_order(command):

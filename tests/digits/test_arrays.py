@@ -8,21 +8,21 @@ from digits.command import Refusal
 from digits.files import read_array, release
 from tests.conftest import write_split
 
-IMAGES = np.linspace(0, 1, 2 * 28 * 28, dtype=np.float32).reshape(2, 28, 28)
+IMAGES = np.linspace(0, 1, 2 * 28 * 28, dtype=np.float32).reshape(2, 28, 28, 1)
 LABELS = np.array([3, 9], np.uint8)
 
 
 def test_a_split_reads_back(workspace: Path):
     write_split("test", IMAGES, LABELS)
-    images, labels = read_split("test")
+    images, labels = read_split("test", 10)
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(labels, LABELS)
 
 
 def test_an_empty_split_reads_back(workspace: Path):
     write_split("validation", IMAGES[:0], LABELS[:0])
-    images, labels = read_split("validation")
-    assert images.shape == (0, 28, 28)
+    images, labels = read_split("validation", 10)
+    assert images.shape == (0, 28, 28, 1)
     assert labels.shape == (0,)
 
 
@@ -45,8 +45,12 @@ def test_released_memory_is_given_back_and_reads_as_before(workspace: Path):
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (IMAGES.astype(np.float64), r"holds float64 of shape \(2, 28, 28\), expected float32 of \(n, 28, 28\)"),
-        (IMAGES[:, :27], r"shape \(2, 27, 28\)"),
+        (
+            IMAGES.astype(np.float64),
+            r"holds float64 of shape \(2, 28, 28, 1\), expected float32 of \(n, height, width, 1 or 3\)",
+        ),
+        (IMAGES[..., 0], r"shape \(2, 28, 28\)"),
+        (np.zeros((2, 28, 28, 2), np.float32), r"shape \(2, 28, 28, 2\)"),
         (IMAGES * 2, r"pixels outside \[0, 1\]"),
         (IMAGES - 1, r"pixels outside \[0, 1\]"),
         (np.full_like(IMAGES, np.nan), r"pixels outside \[0, 1\]"),
@@ -62,10 +66,10 @@ def test_other_images_are_refused(workspace: Path, images: np.ndarray, said: str
 def test_labels_above_nine_and_other_counts_are_refused(workspace: Path):
     write_split("test", IMAGES, np.array([3, 10], np.uint8))
     with pytest.raises(Refusal, match="test_labels.npy has the label 10, expected 0 to 9"):
-        read_labels("test")
+        read_labels("test", 10)
     write_split("test", IMAGES, LABELS[:1])
     with pytest.raises(Refusal, match="test has 2 images and 1 labels"):
-        read_split("test")
+        read_split("test", 10)
 
 
 @pytest.mark.parametrize(

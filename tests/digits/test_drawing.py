@@ -40,17 +40,17 @@ def test_a_mosaic_holds_each_picture_at_its_corner():
 )
 def test_weights_of_any_first_layer_become_pictures(shape: tuple[int, ...], pictures: tuple[int, ...]):
     kernel = np.random.default_rng(0).random(shape)
-    assert kernel_pictures(kernel).shape == pictures
-    assert "Weights" in said(draw_weights(kernel))[-1]
+    assert kernel_pictures(kernel, (28, 28, 1)).shape == pictures
+    assert "Weights" in said(draw_weights(kernel, (28, 28, 1)))[-1]
 
 
 def test_a_dense_layers_picture_is_what_one_unit_looks_at():
     kernel = np.random.default_rng(0).random((784, 3))
-    np.testing.assert_array_equal(kernel_pictures(kernel)[2].ravel(), kernel[:, 2])
+    np.testing.assert_array_equal(kernel_pictures(kernel, (28, 28, 1))[2].ravel(), kernel[:, 2])
 
 
 def test_the_architecture_names_layers_shapes_and_parameters():
     layers = pd.DataFrame({"layer": ["Flatten", "Dense"], "output": ["784", "10"], "parameters": [0, 7850]})
-    texts = said(draw_architecture(layers))
-    assert {"Input", "28 \u00d7 28", "Flatten", "784", "Dense", "10", "7,850"} <= set(texts)
+    texts = said(draw_architecture(layers, (28, 28, 1)))
+    assert {"Input", "28 \u00d7 28 \u00d7 1", "Flatten", "784", "Dense", "10", "7,850"} <= set(texts)
     assert texts[-1] == "The network: 7,850 parameters"

@@ -7,6 +7,7 @@ from digits import network as networks
 from digits.command import Refusal
 from digits.parameters import KerasObject, Network, OneCycle
 from digits.tensorflow import keras, tf
+from tests.conftest import DIGITS, built
 
 FLATTEN = KerasObject(name="Flatten", arguments={})
 LOGITS = KerasObject(name="Dense", arguments={"units": 10})
@@ -22,16 +23,16 @@ def described(*layers: KerasObject, optimizer: KerasObject = SGD, one_cycle: One
 
 
 def optimizer_for(network: Network, steps: int) -> keras.optimizers.Optimizer:
-    return networks.build_optimizer("x", network, networks.build("x", network), steps)
+    return networks.build_optimizer("x", network, built(network), steps)
 
 
 def some_images(count: int) -> np.ndarray:
-    return np.random.default_rng(0).random((count, 28, 28), np.float32)
+    return np.random.default_rng(0).random((count, 28, 28, 1), np.float32)
 
 
 def test_relu_256_128_128_has_its_published_number_of_parameters():
     relu = [KerasObject(name="Dense", arguments={"units": units, "activation": "relu"}) for units in (256, 128, 128)]
-    assert networks.build("x", described(FLATTEN, *relu, LOGITS)).count_params() == 251_658
+    assert built(described(FLATTEN, *relu, LOGITS)).count_params() == 251_658
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_relu_256_128_128_has_its_published_number_of_parameters():
             "Dense with {'units': 10000000000000000} cannot be made",
         ),
         (KerasObject(name="LSTM", arguments={"units": 3, "activation": "wings"}), "LSTM with"),
-        (KerasObject(name="Conv2D", arguments={"filters": 1, "kernel_size": 3}), "Conv2D with"),
+        (KerasObject(name="Conv3D", arguments={"filters": 1, "kernel_size": 3}), "Conv3D with"),
         (KerasObject(name="Lambda", arguments={"function": "print"}), "Lambda with .* it loads or runs what"),
         (KerasObject(name="Layer", arguments={}), "Layer cannot be made: it only says what a layer is"),
     ],
 )
 def test_a_layer_that_keras_refuses_is_named_by_its_key(layer: KerasObject, said: str):
     with pytest.raises(Refusal, match=rf"^params.yaml: networks.x.layers.1: {said}"):
-        networks.build("x", described(FLATTEN, layer, LOGITS))
+        built(described(FLATTEN, layer, LOGITS))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,29 @@ def test_an_optimizer_that_keras_refuses_is_named_by_its_key(optimizer: KerasObj
 @pytest.mark.parametrize("layers", [[FLATTEN], [LOGITS], [FLATTEN, KerasObject(name="Dense", arguments={"units": 11})]])
 def test_a_network_of_other_than_ten_classes_is_refused(layers: list[KerasObject]):
     with pytest.raises(Refusal, match=r"networks.x.layers end in the shape .* expected \(10,\)"):
-        networks.build("x", described(*layers))
+        built(described(*layers))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 47, 1000])
+def test_the_word_classes_fits_a_network_to_any_dataset(classes: int):
+    word = KerasObject(name="Dense", arguments={"units": "classes"})
+    images = np.zeros((2, 20, 36, 3), np.float32)
+    model = built(described(FLATTEN, word), shape=(20, 36, 3), classes=classes)
+    assert networks.probabilities(model, images).shape == (2, classes)
+    filters = KerasObject(name="Conv2D", arguments={"filters": "classes", "kernel_size": 3})
+    pooled = KerasObject(name="GlobalAveragePooling2D", arguments={})
+    assert built(described(filters, pooled), (20, 36, 3), classes).output_shape == (None, classes)
+
+
+def test_ten_units_do_not_fit_other_classes():
+    with pytest.raises(Refusal, match=r"end in the shape \(10,\) an image, expected \(47,\): .* `units: classes`"):
+        built(described(FLATTEN, LOGITS), classes=47)
+
+
+def test_images_of_another_shape_are_refused():
+    model = built(described(FLATTEN, LOGITS))
+    with pytest.raises(Refusal, match=r"takes images of \(28, 28, 1\), these are of \(28, 28, 3\)"):
+        networks.probabilities(model, np.zeros((1, 28, 28, 3), np.float32))
 
 
 def test_one_cycle_rises_to_the_optimizers_rate_and_falls_to_near_zero():
@@ -101,7 +124,7 @@ def test_one_cycle_without_warm_up_starts_at_the_optimizers_rate():
 
 @pytest.mark.parametrize("last", [LOGITS, SOFTMAX])
 def test_probabilities_are_such_whatever_the_network_ends_in(last: KerasObject):
-    model = networks.build("x", described(FLATTEN, last))
+    model = built(described(FLATTEN, last))
     images = some_images(networks.FORWARD_BATCH + 1)
     found = networks.probabilities(model, images)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
@@ -112,14 +135,14 @@ def test_probabilities_are_such_whatever_the_network_ends_in(last: KerasObject):
 
 
 def test_what_no_probability_can_hold_its_logarithm_holds():
-    model = networks.build("x", described(FLATTEN, SOFTMAX))
+    model = built(described(FLATTEN, SOFTMAX))
     model.set_weights([np.zeros((784, 10)), np.arange(10) * 1000])
     (found,) = networks.log_probabilities(model, some_images(1))
     np.testing.assert_allclose(found, np.arange(10) * 1000 - 9000)
 
 
 def test_outputs_that_are_no_numbers_are_refused():
-    model = networks.build("x", described(FLATTEN, LOGITS))
+    model = built(described(FLATTEN, LOGITS))
     model.set_weights([np.full((784, 10), 1e38), np.zeros(10)])  # finite, and their sums are not
     with pytest.raises(Refusal, match="gives for an image what is not a number"):
         networks.probabilities(model, some_images(1))
@@ -127,18 +150,19 @@ def test_outputs_that_are_no_numbers_are_refused():
 
 def test_the_same_model_is_saved_as_the_same_bytes_and_loads_back(tmp_path: Path):
     images = some_images(3)
-    model = networks.build("x", described(FLATTEN, KerasObject(name="Dropout", arguments={"rate": 0.5}), LOGITS))
-    networks.save(model, tmp_path / "one.keras")
-    networks.save(model, tmp_path / "two.keras")
+    model = built(described(FLATTEN, KerasObject(name="Dropout", arguments={"rate": 0.5}), LOGITS))
+    networks.save(networks.Classifier(model, DIGITS), tmp_path / "one.keras")
+    networks.save(networks.Classifier(model, DIGITS), tmp_path / "two.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
     loaded = networks.load(tmp_path / "one.keras")
-    np.testing.assert_array_equal(networks.probabilities(loaded, images), networks.probabilities(model, images))
+    assert loaded.task == DIGITS
+    np.testing.assert_array_equal(networks.probabilities(loaded.model, images), networks.probabilities(model, images))
     assert not list(tmp_path.glob("*.partial*"))
 
 
 def test_keras_itself_loads_what_was_saved(tmp_path: Path):
-    model = networks.build("x", described(FLATTEN, LOGITS))
-    networks.save(model, tmp_path / "model.keras")
+    model = built(described(FLATTEN, LOGITS))
+    networks.save(networks.Classifier(model, DIGITS), tmp_path / "model.keras")
     assert keras.saving.load_model(tmp_path / "model.keras").count_params() == 7_850
 
 
@@ -153,14 +177,16 @@ def test_a_missing_or_broken_model_is_refused(tmp_path: Path):
 
 
 def test_a_model_of_other_images_is_refused(tmp_path: Path):
-    keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save(tmp_path / "model.keras")
-    with pytest.raises(Refusal, match=r"takes \(5,\) and gives \(10,\), expected \(28, 28\) and \(10,\)"):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)])
+    networks.save(networks.Classifier(model, DIGITS), tmp_path / "model.keras")
+    with pytest.raises(Refusal, match=r"takes \(5,\) and gives \(10,\), expected \(height, width, 1 or 3\) and"):
         networks.load(tmp_path / "model.keras")
 
 
 def test_a_model_whose_outputs_are_not_understood_is_refused(tmp_path: Path):
     layers = [keras.layers.Flatten(), keras.layers.Dense(10, activation="sigmoid")]
-    keras.Sequential([keras.Input((28, 28)), *layers]).save(tmp_path / "model.keras")
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    networks.save(networks.Classifier(model, DIGITS), tmp_path / "model.keras")
     with pytest.raises(Refusal, match=r"model.keras: layers.1 is Dense with the activation sigmoid, from which"):
         networks.load(tmp_path / "model.keras")
 
@@ -195,7 +221,7 @@ def hostile_layer(kind: str, mark: Path) -> keras.Layer:
 
 
 def test_layers_are_told_with_shapes_and_parameters():
-    model = networks.build("x", described(FLATTEN, KerasObject(name="Dense", arguments={"units": 32}), LOGITS))
+    model = built(described(FLATTEN, KerasObject(name="Dense", arguments={"units": 32}), LOGITS))
     assert networks.layer_table(model).to_csv(index=False) == (
         "layer,output,parameters\nFlatten,784,0\nDense,32,25120\nDense,10,330\n"
     )

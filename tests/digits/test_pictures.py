@@ -40,7 +40,7 @@ def accuracy(images: np.ndarray, labels: np.ndarray, model: keras.Model, show: C
             prepared[index], recognizable[index] = pictures.prepare(show(image)), True
         except Refusal:
             continue
-    found = network.probabilities(model, prepared).argmax(axis=1)
+    found = network.probabilities(model, prepared[..., None]).argmax(axis=1)
     return float(np.mean((found == labels) & recognizable))
 
 
@@ -294,12 +294,12 @@ def real() -> tuple[np.ndarray, np.ndarray, keras.Model]:
     if not all(path.is_file() for path in needed) or '"mnist"' not in (ROOT / "metrics/data.json").read_text():
         pytest.skip("needs a network trained on real MNIST: `dvc repro`")
     images, labels, model = needed
-    return np.load(images, mmap_mode="r")[:100], np.load(labels)[:100], network.load(model)
+    return np.load(images, mmap_mode="r")[:100, ..., 0], np.load(labels)[:100], network.load(model).model
 
 
 def test_photographs_of_real_digits_are_recognized_as_well_as_the_digits(real):
     images, labels, model = real
     generator = np.random.default_rng(0)
-    plain = np.mean(network.probabilities(model, np.array(images)).argmax(axis=1) == labels)
+    plain = np.mean(network.probabilities(model, np.array(images)[..., None]).argmax(axis=1) == labels)
     assert accuracy(images, labels, model, lambda digit: encoded(to_image(digit))) >= plain - 0.01
     assert accuracy(images, labels, model, lambda digit: photograph(digit, generator, largest=12)) >= plain - 0.02

@@ -9,9 +9,10 @@ from digits import vocabulary
 from digits.command import Refusal
 from digits.parameters import Network
 from digits.tensorflow import keras
+from tests.conftest import DIGITS, built
 
-FLATTEN, LOGITS = "Flatten", {"Dense": {"units": 10}}
 IMAGE = {"Reshape": {"target_shape": [28, 28, 1]}}
+FLATTEN, LOGITS = "Flatten", {"Dense": {"units": 10}}
 GROUPS = (vocabulary.WEIGHTED_LAYERS, vocabulary.KEEPING_LAYERS, vocabulary.OTHER_LAYERS)
 
 
@@ -55,12 +56,12 @@ def test_a_layer_that_is_not_let_in_is_refused_before_it_is_made(name: str, monk
     monkeypatch.setattr(keras.layers, alias, type(name, (getattr(keras.layers, alias),), never))
     reason = next(reason for reason, names in vocabulary.REFUSED_LAYERS.items() if name in names.split())
     with pytest.raises(Refusal, match=rf"^params.yaml: networks.x.layers.0: {alias} cannot be made: {reason}$"):
-        networks.build("x", described(alias, FLATTEN, LOGITS))
+        built(described(alias, FLATTEN, LOGITS))
 
 
 def test_an_alias_is_the_layer_that_it_means():
-    built = networks.build("x", described(IMAGE, {"Convolution2D": {"filters": 2, "kernel_size": 3}}, FLATTEN, LOGITS))
-    assert type(built.layers[1]) is keras.layers.Conv2D
+    model = built(described({"Convolution2D": {"filters": 2, "kernel_size": 3}}, FLATTEN, LOGITS))
+    assert type(model.layers[0]) is keras.layers.Conv2D
 
 
 FUNCTION = {"class_name": "function", "config": "relu", "module": "builtins", "registered_name": "relu"}
@@ -92,7 +93,7 @@ def test_arguments_name_only_initializers_regularizers_and_constraints_of_keras(
 ):
     dense = {"Dense": {"units": 3, argument: value}}
     with pytest.raises(Refusal, match=rf"networks.x.layers.1: Dense with .*: {said}.* stands where only Keras's own"):
-        networks.build("x", described(FLATTEN, dense, LOGITS))
+        built(described(FLATTEN, dense, LOGITS))
     with pytest.raises(ValueError, match="stands where only Keras's own"):
         vocabulary.check_arguments({"learning_rate": 0.1, argument: value})
 
@@ -100,7 +101,7 @@ def test_arguments_name_only_initializers_regularizers_and_constraints_of_keras(
 @pytest.mark.parametrize("dtype", ["int8_from_float32", "float8_from_float32", "int32", "wings", 7])
 def test_what_keras_does_not_train_in_is_refused(dtype: object):
     with pytest.raises(Refusal, match=rf"Dense with .*: dtype is {dtype!r}, expected one of float16, float32"):
-        networks.build("x", described(FLATTEN, {"Dense": {"units": 3, "dtype": dtype}}, LOGITS))
+        built(described(FLATTEN, {"Dense": {"units": 3, "dtype": dtype}}, LOGITS))
 
 
 @pytest.mark.parametrize("module", vocabulary.IN_ARGUMENTS)
@@ -110,7 +111,9 @@ def test_arguments_may_name_each_of_those(module: str, tmp_path: Path):
         value = {"class_name": name, "config": {"value": 0.1} if name == "Constant" else {}, "module": module}
         dense = {"Dense": {"units": 784 if name == "Identity" else 3, argument.get(module, "kernel_constraint"): value}}
         if name != "STFT":  # of the spectrogram's kernels alone
-            networks.save(networks.build("x", described(FLATTEN, dense, LOGITS)), tmp_path / "model.keras")
+            networks.save(
+                networks.Classifier(built(described(FLATTEN, dense, LOGITS)), DIGITS), tmp_path / "model.keras"
+            )
             networks.load(tmp_path / "model.keras")
 
 
@@ -135,8 +138,8 @@ def test_arguments_may_name_each_of_those(module: str, tmp_path: Path):
     ids=str,
 )
 def test_a_network_ends_in_logits_or_a_softmax(end: list):
-    model = networks.build("x", described(FLATTEN, *end))
-    images = np.random.default_rng(0).random((5, 28, 28), np.float32)
+    model = built(described(FLATTEN, *end))
+    images = np.random.default_rng(0).random((5, 28, 28, 1), np.float32)
     found, outputs = networks.log_probabilities(model, images), keras.ops.convert_to_numpy(model(images))
     expected = np.log(outputs) if vocabulary.ends_in_probabilities(model) else keras.ops.log_softmax(outputs)
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -173,19 +176,19 @@ def test_a_network_that_ends_in_something_else_is_refused(end: list, said: str):
         rf"^params.yaml: networks.x.layers.{said}.*, from which the outputs come; expected a final softmax, or logits"
     )
     with pytest.raises(Refusal, match=sentence):
-        networks.build("x", described(FLATTEN, *end))
+        built(described(FLATTEN, *end))
 
 
 def test_a_mask_that_would_leave_images_out_is_refused():
     """`fit` takes the mean over what is not masked."""
     with pytest.raises(Refusal, match="networks.x.layers end in outputs of which a mask leaves some out"):
-        networks.build("x", described(FLATTEN, "Masking", LOGITS))
-    networks.build("x", described("Masking", {"LSTM": {"units": 3}}, LOGITS))
+        built(described(FLATTEN, "Masking", LOGITS))
+    built(described({"Reshape": {"target_shape": [28, 28]}}, "Masking", {"LSTM": {"units": 3}}, LOGITS))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "mixed_bfloat16", "float64"])
 def test_the_outputs_are_of_32_bits_whatever_goes_before(dtype: str):
     hidden = {"Dense": {"units": 10, "dtype": dtype}}
-    assert networks.build("x", described(FLATTEN, hidden, LOGITS)).outputs[0].dtype == "float32"
+    assert built(described(FLATTEN, hidden, LOGITS)).outputs[0].dtype == "float32"
     with pytest.raises(Refusal, match=r"networks.x.layers end in b?float\d\d, expected float32"):
-        networks.build("x", described(FLATTEN, hidden))
+        built(described(FLATTEN, hidden))

@@ -1,4 +1,4 @@
-"""Sources that deliver, lie and die, on a small stand-in for MNIST: four files whose digests `check_mnist` is given."""
+"""Sources that deliver, lie and die, on a small stand-in for MNIST: four files and their digests."""
 
 import gzip
 import hashlib
@@ -15,31 +15,40 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from digits import dataset, download, sources
+from digits import download, sources
 from digits.command import Refusal
-from digits.dataset import TEST, TRAIN, Fingerprint, IdxFile
+from digits.idx import header
+from digits.parameters import Idx, read_parameters
 from stages import fetch
+from tests.conftest import ROOT
 
 GENERATOR = np.random.default_rng(0)
-ARRAYS = {
-    TRAIN[0]: GENERATOR.integers(0, 256, (40, 28, 28), np.uint8),
-    TRAIN[1]: GENERATOR.integers(0, 10, 40, np.uint8),
-    TEST[0]: GENERATOR.integers(0, 256, (20, 28, 28), np.uint8),
-    TEST[1]: GENERATOR.integers(0, 10, 20, np.uint8),
-}
-FILES = dataset.as_files(*ARRAYS.values())
-PUBLISHED = {name: Fingerprint(len(file), hashlib.sha256(file).hexdigest()) for name, file in FILES.items()}
+ARRAYS = [
+    GENERATOR.integers(0, 256, (40, 28, 28), np.uint8),
+    GENERATOR.integers(0, 10, 40, np.uint8),
+    GENERATOR.integers(0, 256, (20, 28, 28), np.uint8),
+    GENERATOR.integers(0, 10, 20, np.uint8),
+]
+NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+FILES = {name: header(array.shape, array.dtype) + array.tobytes() for name, array in zip(NAMES, ARRAYS, strict=True)}
+MNIST = Idx(
+    kind="idx", mirrors=[], copies=["keras", "openml"], classes=10, height=28, width=28, train=40, test=20,
+    framing="digit", sha256={name: hashlib.sha256(file).hexdigest() for name, file in FILES.items()},
+)  # fmt: skip
+
+
+def fetched(mirrors: list[str], cache: Path, published: Idx = MNIST) -> sources.Files:
+    return sources.fetch_files("mnist", published, mirrors, cache)
 
 
 @pytest.fixture(autouse=True)
-def small_mnist(monkeypatch: pytest.MonkeyPatch):
-    """Let the stand-in pass for MNIST, leave no source but the ones a test gives, and lose patience soon."""
-    monkeypatch.setattr(dataset, "MNIST", PUBLISHED)
-    monkeypatch.setattr(sources, "MNIST", PUBLISHED)
+def no_way_out(monkeypatch: pytest.MonkeyPatch):
+    """Leave no source but the ones a test gives, and lose patience soon."""
     monkeypatch.setattr(download, "PATIENCE", 0.5)
-    for module in (fetch, sources):
-        monkeypatch.setattr(module, "NPZ", "http://127.0.0.1:9/mnist.npz")
-        monkeypatch.setattr(module, "OPENML", "127.0.0.1")
+    monkeypatch.setattr(sources, "NPZ", "http://127.0.0.1:9/mnist.npz")
+    monkeypatch.setattr(sources, "OPENML", "127.0.0.1")
+    copies = {"keras": (sources.NPZ, sources.from_npz), "openml": (f"https://{sources.OPENML}", sources.from_openml)}
+    monkeypatch.setattr(sources, "COPIES", copies)
 
 
 @pytest.fixture
@@ -138,29 +147,29 @@ def serving(folder: Path, manner: str = "is honest") -> Iterator[Server]:
 
 
 def test_a_folder_is_a_mirror(mirror: Path, tmp_path: Path):
-    assert fetch.mnist([str(mirror)], tmp_path / "cache") == FILES
+    assert fetched([str(mirror)], tmp_path / "cache") == FILES
 
 
 def test_a_download_is_kept_and_not_repeated(mirror: Path, tmp_path: Path):
     with serving(mirror) as server:
-        assert fetch.mnist([server.url], tmp_path / "cache") == FILES
-        assert fetch.mnist([server.url], tmp_path / "cache") == FILES
+        assert fetched([server.url], tmp_path / "cache") == FILES
+        assert fetched([server.url], tmp_path / "cache") == FILES
         assert server.asked == 4
 
 
 def test_a_damaged_cache_is_passed_over_and_mended(mirror: Path, tmp_path: Path):
     with serving(mirror) as server:
-        fetch.mnist([server.url], tmp_path / "cache")
-        (tmp_path / "cache" / TRAIN[1]).write_bytes(b"damage")
-        assert fetch.mnist([server.url], tmp_path / "cache") == FILES
-        assert (tmp_path / "cache" / TRAIN[1]).read_bytes() == FILES[TRAIN[1]]
+        fetched([server.url], tmp_path / "cache")
+        (tmp_path / "cache" / NAMES[1]).write_bytes(b"damage")
+        assert fetched([server.url], tmp_path / "cache") == FILES
+        assert (tmp_path / "cache" / NAMES[1]).read_bytes() == FILES[NAMES[1]]
 
 
 @pytest.mark.parametrize(
     ("manner", "said"),
     [
         ("truncates", "IncompleteRead|more expected|Connection broken"),
-        ("cuts short in silence", "bytes, MNIST's has"),
+        ("cuts short in silence", "bytes, the published one has"),
         ("flips a byte", "has the SHA-256"),
         ("answers 404", "404"),
         ("answers 500", "500"),
@@ -170,7 +179,7 @@ def test_a_damaged_cache_is_passed_over_and_mended(mirror: Path, tmp_path: Path)
         ("drips headers", "sent 0 bytes in 0 s"),
         ("stalls in the body", "bytes in 0 s|timed out"),
         ("drips", "bytes in 0 s"),
-        ("sends a bomb", "bytes, MNIST's has|sends more than"),
+        ("sends a bomb", "bytes, the published one has|sends more than"),
         ("never ends", "sends more than"),
     ],
 )
@@ -178,12 +187,12 @@ def test_a_bad_mirror_is_named_with_its_reason_and_the_next_one_is_asked(
     mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture, manner: str, said: str
 ):
     with serving(mirror, manner) as bad:
-        with pytest.raises(Refusal, match=rf"(?s)no source delivers MNIST:\n  {bad.url}: [^\n]*({said})"):
-            fetch.mnist([bad.url], tmp_path / "cache")
+        with pytest.raises(Refusal, match=rf"(?s)no source delivers mnist:\n  {bad.url}: [^\n]*({said})"):
+            fetched([bad.url], tmp_path / "cache")
         assert not (tmp_path / "cache").exists()
         with serving(mirror) as good:
-            assert fetch.mnist([bad.url, good.url], tmp_path / "cache") == FILES
-            assert f"MNIST from {good.url}" in capsys.readouterr().out
+            assert fetched([bad.url, good.url], tmp_path / "cache") == FILES
+            assert f"mnist from {good.url}" in capsys.readouterr().out
 
 
 def test_a_cache_that_nobody_may_look_into_is_passed_over(
@@ -199,7 +208,7 @@ def test_a_cache_that_nobody_may_look_into_is_passed_over(
 
     monkeypatch.setattr(Path, "stat", closed)
     monkeypatch.setattr(os, "access", lambda path, _: not Path(path).is_relative_to(tmp_path / "closed"))
-    assert fetch.mnist([str(mirror)], tmp_path / "closed/digits-mnist") == FILES
+    assert fetched([str(mirror)], tmp_path / "closed/digits-mnist") == FILES
 
 
 @pytest.mark.parametrize("below", ["", ".dvc/tmp"])
@@ -209,7 +218,7 @@ def test_a_relative_mirror_is_seen_from_the_repository_by_its_experiments_too(
     (workspace / below).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(workspace / below)
     monkeypatch.setenv("MNIST_MIRROR", "../mnist")
-    assert Path(*fetch.own_mirror()).resolve() == (workspace / "../mnist").resolve()
+    assert Path(*sources.own_mirror("mnist")).resolve() == (workspace / "../mnist").resolve()
 
 
 @pytest.mark.parametrize(("named", "mirrors"), [(None, []), ("", []), ("http://x/y", ["http://x/y"]), ("/m", ["/m"])])
@@ -219,7 +228,7 @@ def test_a_mirror_of_ones_own_is_a_folder_or_an_address(
     monkeypatch.delenv("MNIST_MIRROR", raising=False)
     if named is not None:
         monkeypatch.setenv("MNIST_MIRROR", named)
-    assert fetch.own_mirror() == mirrors
+    assert sources.own_mirror("mnist") == mirrors
 
 
 def test_a_mirror_that_refuses_is_named(tmp_path: Path):
@@ -227,18 +236,18 @@ def test_a_mirror_that_refuses_is_named(tmp_path: Path):
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with pytest.raises(Refusal, match=f"http://127.0.0.1:{port}: Connection refused"):
-            fetch.mnist([f"http://127.0.0.1:{port}"], tmp_path / "cache")
+            fetched([f"http://127.0.0.1:{port}"], tmp_path / "cache")
 
 
 def test_only_the_lack_of_a_source_has_the_exit_code_for_which_make_goes_on():
-    assert (fetch.NoSource.exit_code, Refusal.exit_code) == (69, 1)
+    assert (sources.NoSource.exit_code, Refusal.exit_code) == (69, 1)
 
 
 def test_without_a_source_each_is_named_and_what_to_do(tmp_path: Path):
     with pytest.raises(Refusal) as refused:
-        fetch.mnist([str(tmp_path / "absent")], tmp_path / "cache")
+        fetched([str(tmp_path / "absent")], tmp_path / "cache")
     lines = str(refused.value).splitlines()
-    assert lines[0] == "no source delivers MNIST:"
+    assert lines[0] == "no source delivers mnist:"
     assert lines[1] == f"  {tmp_path / 'absent'}: No such file or directory"
     assert lines[2].startswith("  http://127.0.0.1:9/mnist.npz: Connection refused")
     assert lines[3].startswith("  https://127.0.0.1: Connection refused")
@@ -247,51 +256,101 @@ def test_without_a_source_each_is_named_and_what_to_do(tmp_path: Path):
 
 
 def test_keras_archive_becomes_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), ARRAYS.values(), strict=True))
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), ARRAYS, strict=True))
     np.savez_compressed(tmp_path / "mnist.npz", **arrays)
     monkeypatch.setattr(sources, "NPZ_SHA256", hashlib.sha256((tmp_path / "mnist.npz").read_bytes()).hexdigest())
     with serving(tmp_path) as server:
         monkeypatch.setattr(sources, "NPZ", f"{server.url}mnist.npz")
-        assert fetch.mnist([], tmp_path / "cache") == FILES
+        assert fetched([], tmp_path / "cache") == FILES
 
 
 def test_another_archive_than_keras_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     np.savez(tmp_path / "mnist.npz", x_train=np.array([{}]))
     with serving(tmp_path) as server:
         monkeypatch.setattr(sources, "NPZ", f"{server.url}mnist.npz")
-        with pytest.raises(Refusal, match=r"mnist.npz has the SHA-256 .*, expected 731c5ac602"):
-            fetch.mnist([], tmp_path / "cache")
+        with pytest.raises(Refusal, match=r"mnist.npz has the SHA-256 .*, the published one has 731c5ac602"):
+            fetched([], tmp_path / "cache")
 
 
 def test_openmls_table_becomes_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """OpenML itself is out of reach for a test: its client is replaced by one that gives what it gives."""
-    train = 40
-    pixels = np.concatenate([ARRAYS[TRAIN[0]], ARRAYS[TEST[0]]]).reshape(-1, 784).astype(np.float64)
-    labels = np.concatenate([ARRAYS[TRAIN[1]], ARRAYS[TEST[1]]]).astype(str).astype(object)
+    pixels = np.concatenate([ARRAYS[0], ARRAYS[2]]).reshape(-1, 784).astype(np.float64)
+    labels = np.concatenate([ARRAYS[1], ARRAYS[3]]).astype(str).astype(object)
     monkeypatch.setattr(sources, "fetch_openml", lambda *_, **__: (pixels, labels))
-    monkeypatch.setattr(sources, "OPENML_TRAIN", train)
     with serving(tmp_path) as server:
         monkeypatch.setattr(sources, "OPENML_PORT", server.server_address[1])
-        assert fetch.mnist([], tmp_path / "cache") == FILES
+        assert fetched([], tmp_path / "cache") == FILES
 
 
-def test_the_embedded_digits_come_as_mnist_does(tmp_path: Path):
-    files = fetch.embedded_digits()
-    assert files == fetch.embedded_digits()
-    arrays = {}
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-        arrays[name] = IdxFile(tmp_path / name).read()
-    assert arrays[TRAIN[0]].shape == (1437, 28, 28)
-    assert arrays[TEST[0]].shape == (360, 28, 28)
-    assert arrays[TRAIN[0]].max() == 255
-    share = np.bincount(arrays[TEST[1]]) / np.bincount(np.concatenate([arrays[TRAIN[1]], arrays[TEST[1]]]))
-    np.testing.assert_allclose(share, 0.2, atol=0.005)
+def test_the_embedded_digits_come_as_mnist_does():
+    found = fetch.embedded_digits()
+    train, test = found.labels[~found.in_test], found.labels[found.in_test]
+    assert (len(train), len(test), found.images.shape[1:], found.images.max()) == (1437, 360, (28, 28, 1), 255)
+    np.testing.assert_allclose(np.bincount(test) / np.bincount(found.labels), 0.2, atol=0.005)
+    np.testing.assert_array_equal(found.images, fetch.embedded_digits().images)
 
 
-def test_real_mnist_is_mnist(mnist_mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.undo()
-    files = fetch.mnist([str(mnist_mirror)], tmp_path / "cache")
-    assert {name: len(content) for name, content in files.items()} == {
-        name: published.size for name, published in dataset.MNIST.items()
-    }
+SYMBOLS = [
+    GENERATOR.integers(0, 256, (94, 20, 36), np.uint8),
+    np.arange(94, dtype=np.uint8) % 47,
+    GENERATOR.integers(0, 256, (47, 20, 36), np.uint8),
+    np.arange(47, dtype=np.uint8),
+]
+
+
+@pytest.fixture
+def symbols(tmp_path: Path) -> tuple[Path, Idx]:
+    """A folder with a dataset of 20 x 36 pixels and 47 classes, whose digests are those of its .gz files."""
+    folder = tmp_path / "symbols"
+    folder.mkdir()
+    for name, array in zip(NAMES, SYMBOLS, strict=True):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(header(array.shape, array.dtype) + array.tobytes(), mtime=0))
+    sha256 = {f"{name}.gz": hashlib.sha256((folder / f"{name}.gz").read_bytes()).hexdigest() for name in NAMES}
+    return folder, Idx(
+        kind="idx", mirrors=[], classes=47, height=20, width=36, train=94, test=47, framing="whole", sha256=sha256
+    )
+
+
+def test_any_dataset_of_that_form_comes_from_its_mirror(symbols: tuple[Path, Idx], tmp_path: Path):
+    folder, published = symbols
+    with serving(folder) as server:
+        for _ in range(2):
+            found = fetched([server.url], tmp_path / "cache", published)
+            for one, other in zip(sources.unpack(found, published), SYMBOLS, strict=True):
+                np.testing.assert_array_equal(one, other)
+        assert server.asked == 4
+
+
+@pytest.mark.parametrize(
+    ("manner", "said"), [("flips a byte", "has the SHA-256"), ("sends a bomb", "has the SHA-256|sends more than")]
+)
+def test_a_compressed_file_is_checked_before_it_is_unpacked(
+    symbols: tuple[Path, Idx], tmp_path: Path, manner: str, said: str
+):
+    folder, published = symbols
+    with serving(folder, manner) as server, pytest.raises(Refusal, match=said):
+        fetched([server.url], tmp_path / "cache", published)
+
+
+def test_files_of_another_shape_than_params_yaml_says_are_refused(symbols: tuple[Path, Idx], tmp_path: Path):
+    folder, published = symbols
+    files = fetched([str(folder)], tmp_path / "cache", published)
+    with pytest.raises(
+        Refusal, match=r"the files hold the shapes .*\(94, 20, 36\).*, params.yaml says .*\(94, 36, 20\)"
+    ):
+        sources.unpack(files, published.model_copy(update={"height": 36, "width": 20}))
+
+
+@pytest.mark.parametrize(("name", "variable"), [("mnist", "MNIST_MIRROR"), ("fashion-mnist", "FASHION_MNIST_MIRROR")])
+def test_each_dataset_has_a_mirror_of_ones_own(name: str, variable: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(variable, "http://127.0.0.1/x")
+    assert sources.own_mirror(name) == ["http://127.0.0.1/x"]
+
+
+def test_real_mnist_is_mnist(mnist_mirror: Path, tmp_path: Path):
+    parameters = read_parameters(ROOT / "params.yaml")
+    images, labels, test_images, test_labels = sources.unpack(
+        fetched([str(mnist_mirror)], tmp_path / "cache", parameters.datasets["mnist"]), parameters.datasets["mnist"]
+    )
+    assert (images.shape, test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert (labels[:5].tolist(), test_labels[:5].tolist()) == ([5, 0, 4, 1, 9], [7, 2, 1, 0, 4])

@@ -4,20 +4,29 @@ import numpy as np
 import pandas as pd
 
 from stages import plot
+from tests.conftest import DIGITS
 from tests.digits.test_drawing import said
 
-IMAGES = np.random.default_rng(0).random((30, 28, 28), np.float32)
+IMAGES = np.random.default_rng(0).random((30, 28, 28, 1), np.float32)
 HISTORY = pd.DataFrame({"epoch": [1], "accuracy": [0.9], "loss": [0.3], "val_accuracy": [0.8], "val_loss": [0.4]})
-SURE = pd.DataFrame({"actual": [7, 2, 1], "predicted": [7, 2, 7], "confidence": [1.0, 0.9, 0.5]})
+SURE = pd.DataFrame({"actual": ["7", "2", "1"], "predicted": ["7", "2", "7"], "confidence": [1.0, 0.9, 0.5]})
 
 
 def test_samples_are_two_of_each_digit():
     labels = np.repeat(np.arange(10, dtype=np.uint8), 3)
-    assert said(plot.draw_samples(IMAGES, labels)) == [*map(str, [*range(10), *range(10)]), "Training digits"]
+    assert said(plot.draw_samples(IMAGES, labels, DIGITS.classes)) == [
+        *map(str, [*range(10), *range(10)]),
+        "Training images",
+    ]
 
 
 def test_a_digit_that_is_rare_or_absent_is_drawn_as_often_as_it_is_there():
-    assert said(plot.draw_samples(IMAGES[:3], np.array([4, 4, 7], np.uint8))) == ["4", "7", "4", "Training digits"]
+    assert said(plot.draw_samples(IMAGES[:3], np.array([4, 4, 7], np.uint8), DIGITS.classes)) == [
+        "4",
+        "7",
+        "4",
+        "Training images",
+    ]
 
 
 def test_predictions_are_captioned_with_confidence_and_truth():
@@ -35,7 +44,8 @@ def test_curves_leave_out_a_validation_that_was_not():
 
 
 def test_the_confusion_has_every_count():
-    texts = said(plot.draw_confusion(SURE))
+    names = {str(digit): f"the {digit}" for digit in range(10)}
+    texts = said(plot.draw_confusion(SURE.replace(names), list(names.values())))
     assert texts.count("1") == 3
     assert texts.count("0") == 97
 
@@ -46,7 +56,7 @@ def test_the_calibration_names_its_error():
 
 def test_the_same_figure_is_saved_as_the_same_bytes(workspace: Path):
     for name in ("one", "two"):
-        plot.save(plot.draw_confusion(SURE), name, dpi=80)
+        plot.save(plot.draw_confusion(SURE, DIGITS.classes), name, dpi=80)
     one, two = ((plot.IMAGES / f"{name}.png").read_bytes() for name in ("one", "two"))
     assert one == two
     assert b"matplotlib" not in one.lower()

@@ -10,6 +10,7 @@ from digits.command import Refusal
 from digits.parameters import Network
 from digits.tensorflow import keras
 from stages import train
+from tests.conftest import built
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -34,7 +35,7 @@ def changed(network: Network, **fields: object) -> Network:
 
 def trained(network: Network, training: Split, validation: Split, seed: int = 1) -> tuple[list, keras.Sequential]:
     keras.utils.set_random_seed(seed)
-    model = networks.build("x", network)
+    model = built(network)
     steps = network.epochs * -(-len(training[0]) // network.batch_size)
     optimizer = networks.build_optimizer("x", network, model, steps)
     return list(train.train(model, optimizer, network, training, validation, seed, bar=False)), model
@@ -48,7 +49,7 @@ def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activati
     layers = ["Flatten", {"Dense": {"units": 10, "activation": activation}}]
     network = changed(LINEAR, layers=layers, jit_compile=jit_compile)
     keras.utils.set_random_seed(1)
-    ours, theirs = networks.build("x", network), networks.build("x", network)
+    ours, theirs = built(network), built(network)
     theirs.set_weights(ours.get_weights())
 
     order = np.random.default_rng(1).permutation(len(images))
@@ -121,7 +122,7 @@ def test_the_seed_decides_what_dropout_drops(small_split: Split, jit_compile: bo
 
 def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.CaptureFixture):
     keras.utils.set_random_seed(1)
-    model = networks.build("x", RECIPE)
+    model = built(RECIPE)
     optimizer = networks.build_optimizer("x", RECIPE, model, steps=30)
     list(train.train(model, optimizer, RECIPE, small_split, small_split, seed=1, bar=True))
     assert "300/300" in capfd.readouterr().out

@@ -1,0 +1,21 @@
+import pytest
+
+from digits.command import Refusal
+from digits.measured import images_by_source
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b'{"dataset": "mnist", "test": 7}', {"mnist": 7}),
+        (b'{"dataset": "x", "test": 9, "sources": {"mnist": {"test": 7}, "own": {"test": 2}}}', {"mnist": 7, "own": 2}),
+    ],
+)
+def test_the_test_images_are_counted_by_source(content: bytes, found: dict[str, int]):
+    assert images_by_source(content, "metrics/data.json") == found
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"dataset": "x"}', b'{"dataset": "x", "test": "many"}'])
+def test_what_counts_no_test_images_is_refused(content: bytes):
+    with pytest.raises(Refusal, match=r"metrics/data.json is no JSON that names a dataset and counts"):
+        images_by_source(content, "metrics/data.json")
