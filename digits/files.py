@@ -52,8 +52,11 @@ def read_json(path: Path, kind: type[T]) -> T:
     Raises:
         Refusal: the file is no JSON of it.
     """
+    content = path.read_bytes()
+    if not content.endswith(b"}\n"):
+        raise Refusal(f"{path} is no whole {kind.__name__.lower()}: it ends too early; `dvc repro` makes it anew")
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+        return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise Refusal(

@@ -25,6 +25,8 @@ def images_by_source(content: bytes, path: str) -> dict[str, int]:
         Refusal: it is no JSON of these.
     """
     try:
+        if not content.endswith(b"}\n"):
+            raise ValueError("it ends too early")
         numbers = json.loads(content)
         sources = numbers.get("sources") or {numbers["dataset"]: numbers}
         return {str(name): int(source["test"]) for name, source in sources.items()}

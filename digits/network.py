@@ -28,7 +28,7 @@ from digits.tensorflow import keras, tf
 from digits.vocabulary import ALLOWED, check_arguments, check_class, check_outputs, check_saved
 
 PATH = Path("models/model.keras")
-TASK = "task.json"  # within the archive
+METADATA = "metadata.json"  # within the archive: here stand the classes' names and the pictures' framing too
 FORWARD_BATCH = 1000  # images; measured on 2 cores, 500 to 2,000 are equally fast
 
 
@@ -214,7 +214,6 @@ def save(classifier: Classifier, path: Path = PATH) -> None:
 
     Keras writes the date into metadata.json and into the zip's entries, and memory addresses into config.json, so that
     the same model has another hash on every save (keras#15143). Here the dates are constant and objects are numbered.
-    The archive holds a file more than Keras's, which Keras passes over: the classes' names and the pictures' framing.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model.keras"
@@ -224,13 +223,13 @@ def save(classifier: Classifier, path: Path = PATH) -> None:
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name.endswith(".json"):
-                    content = _without_chance(content)
+                    more = {"task": asdict(classifier.task)} if name == METADATA else {}
+                    content = _without_chance(json.loads(content) | more)
                 target.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo's own time is 1980-01-01
-            target.writestr(zipfile.ZipInfo(TASK), json.dumps(asdict(classifier.task)))
     write_bytes(path, lasting.getvalue())
 
 
-def _without_chance(content: bytes) -> bytes:
+def _without_chance(content: dict[str, Any]) -> bytes:
     """Keras's JSON without its date, and with 1, 2, 3 for the addresses of shared objects."""
     numbers: dict[int, int] = {}
 
@@ -240,7 +239,7 @@ def _without_chance(content: bytes) -> bytes:
             entry["shared_object_id"] = numbers.setdefault(entry["shared_object_id"], len(numbers) + 1)
         return entry
 
-    return json.dumps(json.loads(content, object_hook=settle), sort_keys=True).encode()
+    return json.dumps(json.loads(json.dumps(content), object_hook=settle), sort_keys=True).encode()
 
 
 def load(path: Path = PATH) -> Classifier:
@@ -254,7 +253,9 @@ def load(path: Path = PATH) -> Classifier:
     try:
         with zipfile.ZipFile(path) as archive:
             check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
-            task = TypeAdapter(Task).validate_json(archive.read(TASK), strict=True)
+            task = TypeAdapter(Task).validate_json(
+                json.dumps(json.loads(archive.read(METADATA)).get("task")), strict=True
+            )
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
         raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error

@@ -77,8 +77,10 @@ class Idx(Section):
     train: int = Field(ge=1, le=100_000_000)
     test: int = Field(ge=1, le=100_000_000)
     framing: Framing
-    sha256: Annotated[dict[str, Sha256], Field(min_length=4, max_length=4)]
-    """By the files' published names, in that order: of the .gz where a name ends so, else of what it holds."""
+    files: list[str] = Field(min_length=4, max_length=4)
+    """Their published names, in that order."""
+    sha256: list[Sha256] = Field(min_length=4, max_length=4)
+    """Of each file: of the .gz where its name ends so, else of what the .gz holds."""
 
     @model_validator(mode="after")
     def _framed_as_large(self) -> Self:

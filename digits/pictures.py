@@ -12,9 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from digits.command import Refusal
+from digits.parameters import Framing
 
 SIDE = 28  # pixels of MNIST's images
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+EIGHT_BIT_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
 WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
@@ -29,8 +31,12 @@ LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; hal
 # where there are pixels enough, a pencil on 28 x 28 pixels 17
 
 
-def decode(content: bytes) -> Image.Image:
-    """Decode an image file, turned the way its camera was held, no larger than it takes to find the digit.
+def decode(content: bytes, draft: bool = False) -> Image.Image:
+    """Decode an image file, turned the way its camera was held.
+
+    Args:
+        content: of the file.
+        draft: whether a JPEG may come smaller and in grey, as large as it takes to find the digit: so it comes sooner.
 
     Raises:
         Refusal: it is no image, has too many pixels or several frames, or ends too early.
@@ -44,7 +50,8 @@ def decode(content: bytes) -> Image.Image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":  # a JPEG to which the camera added a preview
                 raise Refusal(f"has {frames} frames, expected a single picture")
-            image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG alone: decodes a fraction of the pixels
+            if draft:
+                image.draft("L", (WORKING_SIDE, WORKING_SIDE))
             return ImageOps.exif_transpose(image)
     except Refusal:
         raise
@@ -70,7 +77,7 @@ def to_grey(image: Image.Image) -> np.ndarray:
                 return alpha
             return tone * alpha + np.median(visible) * (1 - alpha)
         return tone
-    if image.mode in {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}:
+    if image.mode in EIGHT_BIT_MODES:
         color = image.convert("RGB")
         grey = _shrunk(color.convert("L")) / 255
         bands = np.stack([_shrunk(band) / 255 for band in color.split()], axis=-1)
@@ -78,10 +85,15 @@ def to_grey(image: Image.Image) -> np.ndarray:
         axis = np.linalg.eigh(np.tensordot(apart, apart, ((0, 1), (0, 1))))[1][:, -1]
         tone = apart @ axis / np.abs(axis).sum()
         return tone if grey.std() < tone.std() / 3 else grey  # pens and paper of other colors, equally bright
+    return _shrunk(Image.fromarray(_brightness(image)))
+
+
+def _brightness(image: Image.Image) -> np.ndarray:
+    """The values of an image that has more than 8 bits a pixel, float32 in [0, 1]."""
     values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
     whites = (1, *(2**bits - 1 for bits in (8, 10, 12, 14, 16)))  # cameras' 12 bits come in 16
     white = next((white for white in whites if values.max() <= white), values.max())
-    return _shrunk(Image.fromarray(values / white))
+    return values / white
 
 
 def _shrunk(image: Image.Image) -> np.ndarray:
@@ -244,9 +256,60 @@ def prepare(content: bytes) -> np.ndarray:
     Raises:
         Refusal: it is no image that can be read, or shows no digit.
     """
-    return frame(thicken(find_ink(inside_frame(to_grey(decode(content))))))
+    return frame(thicken(find_ink(inside_frame(to_grey(decode(content, draft=True))))))
 
 
-def read_picture(content: bytes, framing: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture as the network takes it: float32 of (28, 28, 1)."""
-    return prepare(content)[..., None]
+def whole(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+    """Bring the whole of a picture into an image, its sides' ratio kept, its rim continued where it does not reach.
+
+    Args:
+        image: as `decode` gives it.
+        shape: of the result: height, width, channels; one is grey, three are red, green and blue.
+
+    Returns:
+        uint8 of that shape. A picture of that very size and kind comes as it is.
+    """
+    height, width, channels = shape
+    flat = _flattened(image).convert("L" if channels == 1 else "RGB")
+    scale = min(height / flat.height, width / flat.width)
+    size = max(round(flat.width * scale), 1), max(round(flat.height * scale), 1)
+    small = np.asarray(flat if size == flat.size else flat.resize(size, Image.Resampling.LANCZOS))
+    small = small.reshape(size[1], size[0], channels)
+    rim = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    framed = np.empty(shape, np.uint8)
+    framed[:] = np.median(rim, axis=0).astype(np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    framed[top : top + size[1], left : left + size[0]] = small
+    return framed
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """The picture in 8 bits without transparency: on white, or on black if what is to be seen is bright."""
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        alpha = np.asarray(layer.getchannel("A"))
+        seen = np.asarray(layer.convert("L"))[alpha > 127]
+        page = Image.new("RGBA", layer.size, "black" if seen.size and seen.mean() > 127 else "white")
+        return Image.alpha_composite(page, layer).convert("RGB")
+    if image.mode in EIGHT_BIT_MODES:
+        return image
+    return Image.fromarray(np.rint(_brightness(image) * 255).astype(np.uint8))
+
+
+def read_picture(content: bytes, framing: Framing, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture as the network takes it.
+
+    Args:
+        content: of an image file.
+        framing: how its dataset's pictures became images: the digit found and brought into MNIST's form, or the whole.
+        shape: height, width and channels of the network's images.
+
+    Returns:
+        float32 of that shape in [0, 1].
+
+    Raises:
+        Refusal: it is no image that can be read, or shows no digit.
+    """
+    if framing == "digit":
+        return prepare(content)[..., None]
+    return whole(decode(content), shape).astype(np.float32) / 255

@@ -51,7 +51,7 @@ def check(files: Files, published: Idx) -> None:
     Raises:
         Refusal: a SHA-256, or the size of what is not compressed, is not the published one.
     """
-    for (name, sha256), size in zip(published.sha256.items(), sizes(published), strict=True):
+    for name, sha256, size in zip(published.files, published.sha256, sizes(published), strict=True):
         if not name.endswith(".gz") and len(files[name]) != size:
             raise Refusal(f"{name} has {len(files[name]):,} bytes, the published one has {size:,}")
         _check_sha256(name, files[name], sha256)
@@ -78,13 +78,13 @@ def unpack(files: Files, published: Idx) -> list[np.ndarray]:
 
 def from_cache(cache: Path, published: Idx) -> Files:
     """The files as an earlier fetch left them outside the repository."""
-    return {name: (cache / name).read_bytes() for name in published.sha256}
+    return {name: (cache / name).read_bytes() for name in published.files}
 
 
 def from_mirror(mirror: str, published: Idx) -> Files:
     """The files from a directory or a base URL that holds them as .gz."""
     files = {}
-    for name, size in zip(published.sha256, sizes(published), strict=True):
+    for name, size in zip(published.files, sizes(published), strict=True):
         compressed_name = f"{name.removesuffix('.gz')}.gz"
         if "://" in mirror:
             compressed = download(f"{mirror.rstrip('/')}/{compressed_name}", size + GZIP_OVERHEAD)
@@ -225,7 +225,7 @@ def _gunzip(name: str, compressed: bytes, size: int) -> bytes:
 def _as_files(published: Idx, arrays: list[np.ndarray]) -> Files:
     return {
         name: header(array.shape, array.dtype) + array.tobytes()
-        for name, array in zip(published.sha256, arrays, strict=True)
+        for name, array in zip(published.files, arrays, strict=True)
     }
 
 

@@ -55,11 +55,7 @@ def load(name: str, parameters: Parameters) -> Loaded:
                 np.arange(len(images) + len(test_images)) >= len(images),
             )
         case Folder() as folder:
-            reading = {key: getattr(folder, key) for key in ("framing", "side", "color", "test", "unreadable")}
-            found = gather(OWN, **reading, bar=sys.stderr.isatty())
-            task = Task(found.classes, folder.framing)
-            kept = (found.images, found.labels, found.in_test)
-            return Loaded(task, *kept, True, found.duplicates, found.unreadable)
+            return gather(OWN, folder, bar=sys.stderr.isatty())
         case _:
             return embedded_digits()
 

@@ -27,7 +27,7 @@ def test_params_diff(clone: Repository):
 def test_plots_show(two_commits: Repository, tmp_path: Path):
     two_commits.dvc("plots", "show", "--out", str(tmp_path / "page"))
     page = (tmp_path / "page/index.html").read_text()
-    for title in ("Accuracy while training", "Loss while training", "Learning rate", "Confusion", "F1 of each digit"):
+    for title in ("Accuracy while training", "Loss while training", "Learning rate", "Confusion", "F1 of each class"):
         assert page.count(f'"{title}') == 1, title
     assert page.count('<img src="static/') == 8
 

@@ -96,7 +96,7 @@ def test_a_stage_reads_and_writes_what_it_declares(disturbed: Path, stage: str):
 
 
 def test_a_missing_and_an_unused_code_dep_are_found(repository: Repository):
-    imports = "from digits.command import"
+    imports = "from digits.dataset import"
     repository.replace("stages/fetch.py", imports, f"from digits import calibration\n{imports}")
     assert complaints_about_code(repository.path, "fetch") == ["imports digits/calibration.py, undeclared"]
     (repository.path / "digits/lonely.py").touch()

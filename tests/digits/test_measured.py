@@ -7,8 +7,11 @@ from digits.measured import images_by_source
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b'{"dataset": "mnist", "test": 7}', {"mnist": 7}),
-        (b'{"dataset": "x", "test": 9, "sources": {"mnist": {"test": 7}, "own": {"test": 2}}}', {"mnist": 7, "own": 2}),
+        (b'{"dataset": "mnist", "test": 7}\n', {"mnist": 7}),
+        (
+            b'{"dataset": "x", "test": 9, "sources": {"mnist": {"test": 7}, "own": {"test": 2}}}\n',
+            {"mnist": 7, "own": 2},
+        ),
     ],
 )
 def test_the_test_images_are_counted_by_source(content: bytes, found: dict[str, int]):

@@ -33,7 +33,7 @@ NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 FILES = {name: header(array.shape, array.dtype) + array.tobytes() for name, array in zip(NAMES, ARRAYS, strict=True)}
 MNIST = Idx(
     kind="idx", mirrors=[], copies=["keras", "openml"], classes=10, height=28, width=28, train=40, test=20,
-    framing="digit", sha256={name: hashlib.sha256(file).hexdigest() for name, file in FILES.items()},
+    framing="digit", files=NAMES, sha256=[hashlib.sha256(file).hexdigest() for file in FILES.values()],
 )  # fmt: skip
 
 
@@ -305,9 +305,19 @@ def symbols(tmp_path: Path) -> tuple[Path, Idx]:
     folder.mkdir()
     for name, array in zip(NAMES, SYMBOLS, strict=True):
         (folder / f"{name}.gz").write_bytes(gzip.compress(header(array.shape, array.dtype) + array.tobytes(), mtime=0))
-    sha256 = {f"{name}.gz": hashlib.sha256((folder / f"{name}.gz").read_bytes()).hexdigest() for name in NAMES}
+    files = [f"{name}.gz" for name in NAMES]
+    sha256 = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files]
     return folder, Idx(
-        kind="idx", mirrors=[], classes=47, height=20, width=36, train=94, test=47, framing="whole", sha256=sha256
+        kind="idx",
+        mirrors=[],
+        classes=47,
+        height=20,
+        width=36,
+        train=94,
+        test=47,
+        framing="whole",
+        files=files,
+        sha256=sha256,
     )
 
 
