@@ -202,7 +202,7 @@ def draw(images: np.ndarray, pairs: pd.DataFrame, title: str) -> Figure:
     apart = pairs[pairs["a"] != pairs["b"]]
     one_right = apart["a_right"] | apart["b_right"]
     shown = pd.concat([apart[one_right], apart[~one_right]])[:MOST_SHOWN]
-    names = shown[["actual", "a", "b"]].map(lambda name: shortened(name, 9))
+    names = shown[["actual", "a", "b"]].map(lambda name: shortened(name, 10))
     captions = [f"is {row.actual}\nA: {row.a}\nB: {row.b}" for row in names.itertuples()]
     return draw_images(images[shown.index], captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
 

@@ -1,6 +1,7 @@
 """Pictures in one style: rows of images, a network, its weights; PNG files whose bytes depend on the drawing alone."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ STYLE = {
 QUIET = "#666666"  # what is beside the point
 
 MOST_KERNELS = 60
+CAPTION_LETTERS = 12
 
 
 def use_style() -> None:
@@ -39,6 +41,12 @@ def use_style() -> None:
 def shortened(name: str, letters: int) -> str:
     """A name in at most so many letters, its end left out where it is longer."""
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}\u2026"
+
+
+def caption(name: str) -> str:
+    """A class's name in at most two lines, as wide as fits under a tenth of a picture."""
+    first, *more = textwrap.wrap(name, CAPTION_LETTERS) or [name]
+    return "\n".join([first, *([shortened(" ".join(more), CAPTION_LETTERS)] if more else [])])
 
 
 def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple[np.ndarray, list[tuple[int, int]]]:

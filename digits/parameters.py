@@ -117,8 +117,8 @@ class Join(Section):
 
     kind: Literal["join"]
     of: list[str] = Field(min_length=2)
-    repeat: dict[str, Annotated[int, Field(ge=1, le=1000)]] = {}
-    """How many times an entry's training images are taken in an epoch; once where nothing is said."""
+    repeat: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
+    """How many times an entry's training images are taken in an epoch; 0 only tests on it, nothing said means once."""
 
     @model_validator(mode="after")
     def _of_different_entries(self) -> Self:

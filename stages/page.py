@@ -32,17 +32,22 @@ HTML, JAVASCRIPT = Path("stages/page.html"), Path("stages/page.js")
 VEGA_LITE = "5.21"  # the newest of the major version that DVC's chart templates are written in
 
 
-def read_numbers(path: Path, *names: str) -> list[Any]:
-    """The values of these names in a JSON file.
+def read_numbers(path: Path, *names: str) -> dict[str, Any]:
+    """What a JSON file holds by name, these names among others.
 
     Raises:
         Refusal: the file is not JSON, or lacks one of them.
     """
     try:
         numbers = json.loads(path.read_bytes())
-        return [numbers[name] for name in names]
+        return {name: numbers[name] for name in names} | numbers
     except (ValueError, KeyError, TypeError) as error:
         raise Refusal(f"{path} is no whole JSON of {', '.join(names)}; `dvc repro` makes it anew") from error
+
+
+def told(numbers: dict[str, Any]) -> tuple[str, str]:
+    """An accuracy and its interval, as `fill` takes them."""
+    return f"{numbers['accuracy']:.2%}", f"{numbers['accuracy_low']:.2%} to {numbers['accuracy_high']:.2%}"
 
 
 def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str) -> str:
@@ -66,19 +71,17 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
 
 def main() -> None:
     chosen = read_parameters()
-    dataset, images = read_numbers(DATA, "dataset", "test")
-    (parameters,) = read_numbers(TRAIN, "parameters")
-    accuracy, low, high, errors, loss = read_numbers(
-        TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "loss"
-    )
+    data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "parameters")
+    test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "loss")
     numbers = {
-        "test accuracy": (f"{accuracy:.2%}", f"{low:.2%} to {high:.2%}"),
-        "errors": (f"{errors:,}", f"of {images:,} test images"),
-        "test loss": (f"{loss:.4f}", ""),
-        "parameters": (f"{parameters:,}", ""),
+        "test accuracy": told(test),
+        **{f"on {source}": told(accuracy) for source, accuracy in test.get("sources", {}).items()},
+        "errors": (f"{test['errors']:,}", f"of {data['test']:,} test images"),
+        "test loss": (f"{test['loss']:.4f}", ""),
+        "parameters": (f"{train['parameters']:,}", ""),
     }
     library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)
-    write_bytes(PAGE, fill(f"{chosen.network} on {dataset}", numbers, chosen.plot.dpi, library).encode())
+    write_bytes(PAGE, fill(f"{chosen.network} on {data['dataset']}", numbers, chosen.plot.dpi, library).encode())
 
 
 if __name__ == "__main__":

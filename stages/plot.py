@@ -16,7 +16,16 @@ from sklearn.metrics import confusion_matrix
 from digits.arrays import read_images, read_split, read_task
 from digits.calibration import expected_calibration_error, reliability
 from digits.command import Refusal
-from digits.drawing import QUIET, draw_architecture, draw_images, draw_weights, shortened, use_style, write_figure
+from digits.drawing import (
+    QUIET,
+    caption,
+    draw_architecture,
+    draw_images,
+    draw_weights,
+    shortened,
+    use_style,
+    write_figure,
+)
 from digits.files import read_array, read_table
 from digits.parameters import read_parameters
 from stages import run
@@ -64,11 +73,11 @@ def draw_confusion(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     """Draw how the images of each class were read: counts, colored by their share of the class."""
     if len(classes) > MANY_CLASSES:
         return draw_mistakes(predictions)
+    few = len(classes) <= FEW_CLASSES
     counts = confusion_matrix(predictions["actual"], predictions["predicted"], labels=classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    few = len(classes) <= FEW_CLASSES
     side = max(0.65, 0.1 * len(str(counts.max()))) if few else 0.27  # inches of a cell
-    names = [shortened(name, 16) for name in classes]
+    names = [shortened(name, 24 if few else 16) for name in classes]
     margin = 1 + 0.07 * max(map(len, names))
     width = max(side * len(classes), 3) + margin
     figure, axis = plt.subplots(figsize=(width + 1, width))
@@ -105,15 +114,12 @@ def draw_mistakes(predictions: pd.DataFrame) -> Figure:
 def draw_predictions(images: np.ndarray, predictions: pd.DataFrame, title: str) -> Figure:
     """Draw test images with what the network said of them; `predictions` is indexed by their place in `images`."""
     columns = (predictions[name] for name in ("actual", "predicted", "confidence"))
+    short = max(map(len, pd.unique(predictions[["actual", "predicted"]].to_numpy().ravel())), default=0) <= 3
     captions = [
-        f"{caption(found)} ({sure:.1%})\nis {caption(truth)}" for truth, found, sure in zip(*columns, strict=True)
+        f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})\nis {caption(truth)}"
+        for truth, found, sure in zip(*columns, strict=True)
     ]
     return draw_images(images[predictions.index], captions, 10, title)
-
-
-def caption(name: str) -> str:
-    """A class's name, as long as fits under an image."""
-    return shortened(name, 10)
 
 
 def draw_calibration(predictions: pd.DataFrame) -> Figure:

@@ -197,7 +197,7 @@ def count(
     }
     if source.by_content:
         numbers |= {"duplicates": source.duplicates, "unreadable": source.unreadable}
-    return numbers | ({"repeat": source.repeat} if source.repeat > 1 else {})
+    return numbers | ({"repeat": source.repeat} if source.repeat != 1 else {})
 
 
 def class_shares(labels: np.ndarray, classes: int) -> dict[str, float]:

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from digits.arrays import PREPARED, read_images, read_labels
 from digits.command import Refusal
+from digits.folder import read_one
 from digits.idx import IdxFile, header
 from digits.parameters import read_parameters
 from digits.yaml import parse_yaml
@@ -34,8 +36,8 @@ class Hang(BaseException):
 
 
 @contextmanager
-def bounds() -> Iterator[None]:
-    """Let a block run out of time or of memory before the machine does."""
+def bounds(spare: int = SPARE) -> Iterator[None]:
+    """Let a block run out of time or of so many bytes of memory before the machine does."""
 
     def stop(*_: object) -> None:
         raise Hang
@@ -44,7 +46,7 @@ def bounds() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, HANG)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + spare, hard))
     try:
         yield
     finally:
@@ -184,3 +186,28 @@ def test_aliases_that_would_fill_the_memory(folder: Path, key: str):
     (folder / "params.yaml").write_text(f"{plain}{key}: {f'{{mlp: {value}}}' if key == 'networks' else value}\n")
     with bounds(), pytest.raises(Refusal, match=f"params.yaml: .*{key}"):
         read_parameters()
+
+
+def picture(form: str, mode: str) -> bytes:
+    """A small picture as a file of that format."""
+    y, x = np.mgrid[:12, :10] * 20
+    file = io.BytesIO()
+    Image.fromarray(np.stack([x, y, x ^ y, 255 - x], axis=-1).astype(np.uint8), "RGBA").convert(mode).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_damaged_pictures(folder: Path, form: str):
+    modes = {"JPEG": ["L", "RGB", "CMYK"], "GIF": ["P"], "WEBP": ["RGB", "RGBA"]}.get(form, ["1", "L", "RGB", "RGBA"])
+    pictures = [picture(form, mode) for mode in modes]
+
+    @given(st.one_of([damaged(whole, header=64) for whole in pictures]))
+    def read(content: bytes) -> None:
+        (folder / "picture").write_bytes(content)
+        with bounds(2**30):  # 64 megapixels are let in
+            found = read_one(folder / "picture", "whole", (28, 28, 1))
+        assert bool(found.refused) != bool(found.pixels)
+        assert len(found.pixels) in {0, 784}
+        assert "\n" not in found.refused
+
+    read()

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.tables import PAGES, filled
 from tests.conftest import ROOT, Repository
+from tests.hand import write_hand
 
 ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1"}
 """What a test of the tests cannot run, or what takes long and is run before a release."""
@@ -46,11 +47,14 @@ def reader(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repos
     """A fresh clone with the installed environment, and MNIST at hand or the embedded digits chosen."""
     repository = fresh.copy(tmp_path_factory.mktemp("reader") / "clone")
     (repository.path / ".venv").symlink_to(sys.prefix)
+    write_hand(repository.path.parent / "my-digits", 30)
+    write_hand(repository.path.parent / "more-digits", 5, first=30)
     mirror = os.environ.get("MNIST_MIRROR")
     if mirror:
         repository.environment["MNIST_MIRROR"] = str(Path(mirror).resolve())
     else:
         repository.replace("params.yaml", "dataset: mnist", "dataset: digits")
+        repository.replace("params.yaml", "    of:\n    - mnist\n", "    of:\n    - digits\n")
         repository.commit("On the embedded digits")
     return repository
 
