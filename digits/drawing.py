@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import confusion_matrix
 
 from digits.files import replacing
 
@@ -25,9 +27,12 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "grid.color": "#dddddd",
 }
+BLUE = "#1f77b4"
 QUIET = "#666666"  # what is beside the point
 
-MOST_KERNELS = 60
+FEW_CLASSES = 15  # whose confusion has room for every count
+MANY_CLASSES = 60  # whose confusion is no matrix that could be read
+MOST_KERNELS, MOST_MISTAKES = 60, 30
 CAPTION_LETTERS = 12
 
 
@@ -88,6 +93,48 @@ def draw_images(images: np.ndarray, captions: Sequence[str], columns: int, title
             ha="center", va="top", fontsize=9, linespacing=1.3, parse_math=False,
         )  # fmt: skip
     figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def draw_confusion(predictions: pd.DataFrame, classes: list[str]) -> Figure:
+    """Draw how the images of each class were read: counts, colored by their share of the class."""
+    if len(classes) > MANY_CLASSES:
+        return draw_mistakes(predictions)
+    few = len(classes) <= FEW_CLASSES
+    counts = confusion_matrix(predictions["actual"], predictions["predicted"], labels=classes)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(0.65, 0.1 * len(str(counts.max()))) if few else 0.27  # inches of a cell
+    names = [shortened(name, 24 if few else 16) for name in classes]
+    margin = 1 + 0.07 * max(map(len, names))
+    width = max(side * len(classes), 3) + margin
+    figure, axis = plt.subplots(figsize=(width + 1, width))
+    drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (actual, predicted), count in np.ndenumerate(counts):
+        if count or few:
+            color = "white" if shares[actual, predicted] > 0.5 else "black" if count else "#bbbbbb"
+            size = 9 if few else 7 if count < 1000 else 5
+            axis.text(predicted, actual, f"{count:,}", ha="center", va="center", fontsize=size, color=color)
+    places = range(len(classes))
+    axis.set_xticks(places, names, parse_math=False, rotation=90 if max(map(len, names)) > 2 else 0)
+    axis.set_yticks(places, names, parse_math=False)
+    axis.tick_params(labelsize=10 if few else 8)
+    axis.set(xlabel="predicted", ylabel="actual")
+    figure.colorbar(drawn, ax=axis, shrink=0.85, label="share of the class's images", format=PercentFormatter(1))
+    figure.suptitle("Confusion on the test images")
+    return figure
+
+
+def draw_mistakes(predictions: pd.DataFrame) -> Figure:
+    """Draw the most frequent mistakes, as bars: the confusion of classes too many for a matrix."""
+    wrong = predictions[predictions["actual"] != predictions["predicted"]]
+    pairs = wrong.groupby(["actual", "predicted"]).size().sort_values(ascending=False, kind="stable")[:MOST_MISTAKES]
+    figure, axis = plt.subplots(figsize=(9, 1.5 + 0.25 * len(pairs)))
+    axis.barh(range(len(pairs)), pairs.to_numpy(), color=BLUE)
+    names = [f"{shortened(actual, 24)} read as {shortened(predicted, 24)}" for actual, predicted in pairs.index]
+    axis.set_yticks(range(len(pairs)), names, parse_math=False)
+    axis.set(xlabel="test images", ylim=(len(pairs) - 0.4, -0.6))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(f"The most frequent of {len(wrong):,} mistakes in {len(predictions):,} test images")
     return figure
 
 

@@ -1,7 +1,12 @@
 """Which test images a revision was measured on: where they are from, and the names by which others know them."""
 
+import hashlib
 import json
+from base64 import urlsafe_b64encode
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from digits.command import Refusal
 
@@ -32,3 +37,13 @@ def images_by_source(content: bytes, path: str) -> dict[str, int]:
         return {str(name): int(source["test"]) for name, source in sources.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refusal(f"{path} is no JSON that names a dataset and counts its test images") from error
+
+
+def names_of_images(hashes: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """A row an image: `image`, eight letters that stand for its pixels and its class in every revision.
+
+    Short, as Git keeps them: two of 10,000 share theirs with a probability of 2e-7.
+    """
+    known_by = (image.tobytes() + classes[label].encode() for image, label in zip(hashes, labels, strict=True))
+    names = [urlsafe_b64encode(hashlib.blake2b(known, digest_size=6).digest()).decode() for known in known_by]
+    return pd.DataFrame({"image": names})

@@ -15,7 +15,6 @@ const options = {
   actions: { export: true, source: false, compiled: false, editor: false },
   config: {
     font: "system-ui, sans-serif",
-    axisX: { tickMinStep: 1 }, // epochs are whole
     legend: { orient: "bottom", columns: 1 },
     point: { filled: true, size: 80 },
     range: { heatmap: ["#f7fbff", "#08306b"] },
@@ -27,11 +26,11 @@ window.vegaEmbed = (place, chart) => {
   if (chart.mark) chart.mark.clip = false; // a dot at the edge is whole
   if (chart.mark?.type === "line") {
     chart.mark.point = { size: 30 }; // a single epoch makes no line
-    chart.config = { legend: { symbolType: "stroke", symbolSize: 250 } };
+    chart.config = { legend: { symbolType: "stroke", symbolSize: 250 }, axisX: { tickMinStep: 1 } }; // epochs are whole
   }
   if (chart.mark?.type === "bar") {
     chart.mark = { type: "point", clip: false }; // a bar's length says something only where it begins at 0
-    chart.encoding.x.axis = { tickMinStep: 0.0001, tickCount: 5 };
+    chart.width = 360;
     chart.height = { step: 22 * new Set(chart.data.values.map((row) => row.rev)).size }; // a line for each class
   }
   if (new Set((chart.data?.values ?? []).map((row) => row.actual)).size > 15) {

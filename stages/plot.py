@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-from sklearn.metrics import confusion_matrix
+from matplotlib.ticker import MaxNLocator
 
 from digits.arrays import read_images, read_split, read_task
 from digits.calibration import expected_calibration_error, reliability
 from digits.command import Refusal
 from digits.drawing import (
+    BLUE,
+    FEW_CLASSES,
     QUIET,
     caption,
     draw_architecture,
+    draw_confusion,
     draw_images,
     draw_weights,
-    shortened,
     use_style,
     write_figure,
 )
@@ -37,11 +38,9 @@ HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "lea
 LAYERS = Path("models/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 
-FEW_CLASSES = 15  # whose confusion has room for every count
-MANY_CLASSES = 60  # whose confusion is no matrix that could be read
-MOST_SAMPLES, MOST_MISTAKES = 60, 30
+MOST_SAMPLES = 60
 
-TRAINING, VALIDATION = "#1f77b4", "#ff7f0e"
+TRAINING, VALIDATION = BLUE, "#ff7f0e"
 
 
 def draw_samples(images: np.ndarray, labels: np.ndarray, classes: list[str]) -> Figure:
@@ -66,48 +65,6 @@ def draw_curves(history: pd.DataFrame) -> Figure:
         axis.grid(True)
         axis.legend()
     figure.suptitle("Training")
-    return figure
-
-
-def draw_confusion(predictions: pd.DataFrame, classes: list[str]) -> Figure:
-    """Draw how the images of each class were read: counts, colored by their share of the class."""
-    if len(classes) > MANY_CLASSES:
-        return draw_mistakes(predictions)
-    few = len(classes) <= FEW_CLASSES
-    counts = confusion_matrix(predictions["actual"], predictions["predicted"], labels=classes)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = max(0.65, 0.1 * len(str(counts.max()))) if few else 0.27  # inches of a cell
-    names = [shortened(name, 24 if few else 16) for name in classes]
-    margin = 1 + 0.07 * max(map(len, names))
-    width = max(side * len(classes), 3) + margin
-    figure, axis = plt.subplots(figsize=(width + 1, width))
-    drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (actual, predicted), count in np.ndenumerate(counts):
-        if count or few:
-            color = "white" if shares[actual, predicted] > 0.5 else "black" if count else "#bbbbbb"
-            size = 9 if few else 7 if count < 1000 else 5
-            axis.text(predicted, actual, f"{count:,}", ha="center", va="center", fontsize=size, color=color)
-    places = range(len(classes))
-    axis.set_xticks(places, names, parse_math=False, rotation=90 if max(map(len, names)) > 2 else 0)
-    axis.set_yticks(places, names, parse_math=False)
-    axis.tick_params(labelsize=10 if few else 8)
-    axis.set(xlabel="predicted", ylabel="actual")
-    figure.colorbar(drawn, ax=axis, shrink=0.85, label="share of the class's images", format=PercentFormatter(1))
-    figure.suptitle("Confusion on the test images")
-    return figure
-
-
-def draw_mistakes(predictions: pd.DataFrame) -> Figure:
-    """Draw the most frequent mistakes, as bars: the confusion of classes too many for a matrix."""
-    wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    pairs = wrong.groupby(["actual", "predicted"]).size().sort_values(ascending=False, kind="stable")[:MOST_MISTAKES]
-    figure, axis = plt.subplots(figsize=(9, 1.5 + 0.25 * len(pairs)))
-    axis.barh(range(len(pairs)), pairs.to_numpy(), color=TRAINING)
-    names = [f"{shortened(actual, 24)} read as {shortened(predicted, 24)}" for actual, predicted in pairs.index]
-    axis.set_yticks(range(len(pairs)), names, parse_math=False)
-    axis.set(xlabel="test images", ylim=(len(pairs) - 0.4, -0.6))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"The most frequent of {len(wrong):,} mistakes in {len(predictions):,} test images")
     return figure
 
 
