@@ -3,10 +3,12 @@
 import argparse
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 # What the numerical libraries read from the environment: it can change every result, and dvc.yaml does not name it.
 LIBRARIES = (
@@ -19,6 +21,8 @@ SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+_interrupted = False
+
 
 class Refusal(Exception):
     """Something a person gave cannot be used; the message names it, its value and what was expected."""
@@ -29,10 +33,13 @@ class Refusal(Exception):
 def begin() -> None:
     """Prepare the process, before the libraries are imported, which takes seconds and reads the environment.
 
-    From here on, Ctrl-C ends it in one line, the libraries find no settings but those that are made here, and any
-    name can be printed.
+    From here on, Ctrl-C ends it in one line, unless it is set to ignore Ctrl-C; the libraries find no settings but
+    those that are made here, and any name can be printed.
     """
     sys.excepthook = _end
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _interrupt_again
     for name in [name for name in os.environ if name.startswith(LIBRARIES)]:
         del os.environ[name]
     os.environ |= SETTINGS
@@ -47,7 +54,7 @@ def run(main: Callable[[], None]) -> None:
     Ctrl-C, wherever it comes.
     """
     try:
-        main()
+        _call_interruptibly(main)
     except Refusal as refusal:
         _refuse(str(refusal), refusal.exit_code)
     except FileNotFoundError as error:
@@ -73,8 +80,40 @@ def png_path(name: str) -> Path:
     return path
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Take Ctrl-C down, and raise KeyboardInterrupt: a library may drop it, or make an error of its own of it."""
+    global _interrupted
+    _interrupted = True
+    signal.default_int_handler(number, frame)
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Send Ctrl-C anew where Python cannot raise it: in a `__del__`, or a callback from C, that has ended by then."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
+def _call_interruptibly(main: Callable[[], None]) -> None:
+    """Call it, and raise KeyboardInterrupt if Ctrl-C came meanwhile, whatever became of it there."""
+    try:
+        main()
+    finally:
+        _interrupt_no_more()
+        if _interrupted:
+            raise KeyboardInterrupt
+
+
+def _interrupt_no_more() -> None:
+    """Let Ctrl-C kill the process while Python ends, when it can be raised no more, or pass if one ends it already."""
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if _interrupted else signal.SIG_DFL)
+
+
 def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
+        _interrupt_no_more()
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.__excepthook__(kind, error, traceback)

@@ -3,10 +3,12 @@
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ ONE_EPOCH = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 1\n    
 # Of the tests that make up their inputs: `make test` uses the same few each time, `make torture` many others.
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.register_profile("torture", max_examples=10_000, deadline=None, database=None, print_blob=True)
+
+signal.signal(signal.SIGINT, partial(signal.default_int_handler))  # which no stage takes over that runs in this process
 
 
 class Repository:
