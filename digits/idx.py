@@ -83,8 +83,8 @@ class IdxFile:
 
 
 def _parse_header(begin: bytes) -> tuple[np.dtype, tuple[int, ...], int]:
-    if begin[:2] != b"\0\0" or begin[2:3] not in {bytes([code]) for code in TYPES} or begin[3:4] not in b"\1\2\3\4":
-        raise Refusal(f"starts with {begin[:4].hex() or 'nothing'}, an IDX file of bytes with 0000080[1-4]")
+    if len(begin) < 4 or begin[:2] != b"\0\0" or begin[2] not in TYPES or not 1 <= begin[3] <= 4:
+        raise Refusal(f"starts with {begin[:4].hex() or 'nothing'}, an IDX file with 0000080[1-4] or 00000b0[1-4]")
     dimensions = begin[4 : 4 + 4 * begin[3]]
     if len(dimensions) < 4 * begin[3]:
         raise Refusal(f"ends within its header of {begin[3]} dimensions")

@@ -263,7 +263,7 @@ class Parameters(Section):
                 kept = {chosen: _entry("fetch.dataset", chosen, "datasets", datasets)}
                 match kept[chosen]:
                     case {"kind": "join", "of": list(names)}:
-                        kept |= {name: _joined(chosen, name, datasets) for name in names}
+                        kept |= {name: _joined(chosen, name, datasets) for name in names if isinstance(name, str)}
                 content = content | {"datasets": kept}
         match content:
             case {"network": str(chosen), "networks": dict(networks)}:
@@ -271,7 +271,7 @@ class Parameters(Section):
         return content
 
 
-def _entry(key: str, chosen: object, section: str, entries: dict[Any, Any]) -> Any:
+def _entry(key: str, chosen: str, section: str, entries: dict[Any, Any]) -> Any:
     for name in entries:
         if not isinstance(name, str) or not name or set(".[]") & set(name):
             raise ValueError(f"{section}: {name!r} cannot be chosen, expected a name without dots and brackets")
@@ -280,7 +280,7 @@ def _entry(key: str, chosen: object, section: str, entries: dict[Any, Any]) -> A
     return entries[chosen]
 
 
-def _joined(join: str, name: object, datasets: dict[Any, Any]) -> Any:
+def _joined(join: str, name: str, datasets: dict[Any, Any]) -> Any:
     found = _entry(f"datasets.{join}.of", name, "datasets", datasets)
     if isinstance(found, dict) and found.get("kind") == "join":
         raise ValueError(f"datasets.{join}.of names {name!r}, a join itself, expected the datasets that it joins")

@@ -36,6 +36,7 @@ def test_labels_of_many_classes_are_short_integers_most_significant_byte_first(t
     [
         (b"", "starts with nothing"),
         (b"<html>", "starts with 3c68746d"),
+        (b"\0\0\x08", "starts with 000008"),
         (b"\0\0\x08\0", "starts with 00000800"),
         (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "starts with 00000d01"),
         (b"\0\0\x08\x03\0\0", "ends within its header of 3 dimensions"),

@@ -101,6 +101,21 @@ def test_what_makes_no_sense_is_refused_by_key_and_value(tmp_path: Path, key: st
         read_parameters(changed(tmp_path, key, value))
 
 
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        ([[], "own"], ".0 is \\[\\], expected a valid string"),
+        (["mnist", "mine"], ": 'mine' is unknown, expected one of "),
+        (["mnist", "mnist-and-own"], " names 'mnist-and-own', a join itself"),
+    ],
+)
+def test_a_join_names_datasets(tmp_path: Path, of: list[object], said: str):
+    path = changed(tmp_path, "datasets.mnist-and-own.of", of)
+    path.write_text(path.read_text().replace("{dataset: mnist}", "{dataset: mnist-and-own}"))
+    with pytest.raises(Refusal, match=f"params.yaml: datasets.mnist-and-own.of{said}"):
+        read_parameters(path)
+
+
 def test_networks_that_differ_in_their_recipe_alone_have_the_same_layers():
     networks = read_networks(ROOT / "params.yaml")
     assert networks["convnet"].layers == networks["convnet-one-epoch"].layers
