@@ -3,6 +3,7 @@
 `make test-all` draws 50, `make torture` 1,000.
 """
 
+import gc
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -27,8 +28,9 @@ TORTURE = settings.get_current_profile_name() == "torture"
 
 def some_split(start: int, stop: int) -> epoch.Split:
     images, labels = load_digits(return_X_y=True)
-    large = np.kron(images[start:stop].reshape(-1, 8, 8), np.ones((1, 3, 3)))
-    return np.pad(large, ((0, 0), (2, 2), (2, 2))).astype(np.float32) / 16, labels[start:stop].astype(np.uint8)
+    large = np.kron(images[start:stop].reshape(-1, 8, 8, 1), np.ones((1, 3, 3, 1)))
+    padded = np.pad(large, ((0, 0), (2, 2), (2, 2), (0, 0))).astype(np.float32)
+    return padded / 16, labels[start:stop].astype(np.uint8)
 
 
 TRAINING, VALIDATION = some_split(0, 40), some_split(40, 60)
@@ -289,6 +291,14 @@ def descriptions(draw: st.DrawFn, shape: str) -> Network:
         batch_size=draw(names([8, 13, 16, 40])),
         jit_compile=draw(names([True, *[False] * 7])),  # XLA takes its time
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """Each new network begins with a collection of garbage: there is none among what importing Keras has left."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def made(network: Network) -> tuple[keras.Sequential, keras.optimizers.Optimizer]:
