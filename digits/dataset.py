@@ -156,6 +156,11 @@ def read_description() -> Description:
         Refusal: it is no such description, or a file has another SHA-256.
     """
     description = read_json(DESCRIPTION, Description)
+    if description.sha256.keys() != {*TRAIN, *TEST}:
+        raise Refusal(
+            f"{DESCRIPTION} has the SHA-256 of {', '.join(map(repr, description.sha256)) or 'no file'}, expected those "
+            f"of {', '.join((*TRAIN, *TEST))}; `dvc repro` fetches it anew"
+        )
     for name, expected in description.sha256.items():
         sha256 = _sha256(RAW / name)
         if sha256 != expected:

@@ -33,8 +33,11 @@ def images_by_source(content: bytes, path: str) -> dict[str, int]:
         if not content.endswith(b"}\n"):
             raise ValueError("it ends too early")
         numbers = json.loads(content)
-        sources = numbers.get("sources") or {numbers["dataset"]: numbers}
-        return {str(name): int(source["test"]) for name, source in sources.items()}
+        sources = {numbers["dataset"]: numbers}
+        counts = {str(name): source["test"] for name, source in (numbers.get("sources") or sources).items()}
+        if not all(isinstance(count, int) and count >= 0 for count in counts.values()):
+            raise ValueError("these are no counts")
+        return counts
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refusal(f"{path} is no JSON that names a dataset and counts its test images") from error
 

@@ -65,7 +65,8 @@ def build(name: str, network: Network, shape: tuple[int, ...], classes: int) -> 
 
     Raises:
         Refusal: Keras has no such layer, refuses its arguments or cannot put it behind the one before, the layer or
-            an argument is not in the vocabulary, or the network does not end in logits or a softmax of the classes.
+            an argument is not in the vocabulary, or the network does not end in logits or a softmax of the classes,
+            or gives none for an image.
     """
     model = keras.Sequential([keras.Input(shape)], name="network")
     for index, described in enumerate(network.layers):
@@ -78,6 +79,10 @@ def build(name: str, network: Network, shape: tuple[int, ...], classes: int) -> 
             f"expected ({classes},): a logit or a probability for each class; `units: classes` fits every dataset"
         )
     check_outputs(model, f"params.yaml: networks.{name}.layers")
+    try:
+        model(tf.zeros((1, *shape)), training=False)
+    except Exception as error:  # RandomCrop, for one, has its shape in training alone
+        raise Refusal(f"params.yaml: networks.{name}.layers cannot answer for an image: {reason(error)}") from error
     return model
 
 

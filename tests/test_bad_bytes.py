@@ -3,6 +3,7 @@
 `make test` puts 200 inputs to each reader, `make torture` 10,000.
 """
 
+import hashlib
 import io
 import itertools
 import json
@@ -21,8 +22,11 @@ from PIL import Image
 
 from digits.arrays import PREPARED, read_images, read_labels
 from digits.command import Refusal
+from digits.dataset import TEST, TRAIN, read_description
+from digits.files import parse_table, write_bytes
 from digits.folder import read_one
 from digits.idx import IdxFile, header
+from digits.measured import images_by_source
 from digits.parameters import read_parameters
 from digits.yaml import parse_yaml
 from tests.conftest import ROOT
@@ -142,8 +146,8 @@ ANYTHING = st.recursive(
 
 
 @st.composite
-def other_parameters(draw: st.DrawFn) -> bytes:
-    """params.yaml with anything at all in the place of a value or of a whole section."""
+def altered(draw: st.DrawFn, whole: object) -> bytes:
+    """The JSON of something with anything at all in the place of a value or of a whole section."""
 
     def change(value: object) -> object:
         inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
@@ -153,10 +157,14 @@ def other_parameters(draw: st.DrawFn) -> bytes:
         inner = inner | {key: change(inner[key])}
         return list(inner.values()) if isinstance(value, list) else inner
 
-    return json.dumps(change(PARAMETERS), ensure_ascii=False).encode()  # which is YAML
+    return json.dumps(change(whole), ensure_ascii=False).encode() + b"\n"
 
 
-@given(damaged(json.dumps(PARAMETERS, indent=1).encode(), header=200) | other_parameters())
+def damaged_json(whole: object) -> st.SearchStrategy[bytes]:
+    return damaged(json.dumps(whole, indent=1).encode() + b"\n", header=200) | altered(whole)
+
+
+@given(damaged_json(PARAMETERS))  # which is YAML, too
 def test_damaged_parameters(folder: Path, content: bytes):
     (folder / "params.yaml").write_bytes(content)
     with bounds(), suppress(Refusal):
@@ -165,6 +173,43 @@ def test_damaged_parameters(folder: Path, content: bytes):
         assert (parameters.seed, parameters.threads) == (plain["seed"], plain["threads"])
         assert parameters.networks.keys() == {plain["network"]}
         assert parameters.networks[parameters.network].epochs == plain["networks"][plain["network"]]["epochs"]
+
+
+DESCRIPTION = {
+    "name": "own",
+    "task": {"classes": ["cat", "dog"], "framing": "whole"},
+    "sources": [
+        {"name": "own", "train": 3, "test": 1, "by_content": True, "repeat": 1, "duplicates": 0, "unreadable": 0}
+    ],
+    "sha256": dict.fromkeys((*TRAIN, *TEST), hashlib.sha256(b"").hexdigest()),
+}
+
+
+@given(damaged_json(DESCRIPTION))
+def test_damaged_descriptions(folder: Path, content: bytes):
+    for name in (*TRAIN, *TEST):
+        write_bytes(folder / "data/raw" / name, b"")
+    (folder / "data/raw/dataset.json").write_bytes(content)
+    with bounds(), suppress(Refusal):
+        description = read_description()
+        assert description.sha256 == DESCRIPTION["sha256"]
+        assert all(isinstance(name, str) for name in description.task.classes)
+
+
+COUNTS = {"dataset": "both", "test": 9, "sources": {"mnist": {"test": 7}, "own": {"test": 2}}}
+
+
+@given(damaged_json(COUNTS))
+def test_damaged_counts(folder: Path, content: bytes):
+    with bounds(), suppress(Refusal):
+        assert all(count >= 0 for count in images_by_source(content, "data.json").values())
+
+
+@given(damaged(b"actual,predicted,confidence\ncat,dog,0.5\ndog,dog,0.75\n", header=40))
+def test_damaged_tables(folder: Path, content: bytes):
+    with bounds(), suppress(Refusal):
+        table = parse_table(content, "table", {"actual": str, "predicted": str, "confidence": float})
+        assert list(table.dtypes.map(lambda kind: kind.kind)) == ["O", "O", "f"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from digits.command import Refusal
 from digits.dataset import (
+    DESCRIPTION,
     RAW,
     TEST,
     TRAIN,
@@ -102,6 +104,17 @@ def test_other_raw_files_are_refused(workspace: Path, images: np.ndarray, labels
         write_idx(RAW / name, [array], array.shape)
     with pytest.raises(Refusal, match=said):
         read_raw(TRAIN, 3)
+
+
+@pytest.mark.parametrize("of", [(), TRAIN, (*TRAIN, *TEST, "../other")])
+def test_a_description_of_other_files_is_refused(workspace: Path, of: tuple[str, ...]):
+    write_raw("one", {"one": loaded(9)}, {})
+    described = json.loads(DESCRIPTION.read_text())
+    DESCRIPTION.write_text(json.dumps(described | {"sha256": dict.fromkeys(of, "0" * 64)}) + "\n")
+    with pytest.raises(
+        Refusal, match=r"data/raw/dataset.json has the SHA-256 of .*, expected those of train-images.idx"
+    ):
+        read_description()
 
 
 def test_an_idx_file_is_what_is_written(workspace: Path):

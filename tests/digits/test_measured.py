@@ -19,10 +19,23 @@ def test_the_test_images_are_counted_by_source(content: bytes, found: dict[str, 
     assert images_by_source(content, "metrics/data.json") == found
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"dataset": "x"}', b'{"dataset": "x", "test": "many"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *[
+            b"{",
+            b"[]",
+            b"{}",
+            b'{"dataset": "x"}',
+            b'{"dataset": "x", "test": "many"}',
+            b'{"dataset": "x", "test": -1}',
+        ],
+        *[b'{"dataset": "x", "test": 1e999}', b'{"sources": {"x": {"test": 7}}}'],
+    ],
+)
 def test_what_counts_no_test_images_is_refused(content: bytes):
     with pytest.raises(Refusal, match=r"metrics/data.json is no JSON that names a dataset and counts"):
-        images_by_source(content, "metrics/data.json")
+        images_by_source(content + b"\n", "metrics/data.json")
 
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), 20)

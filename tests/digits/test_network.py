@@ -57,6 +57,12 @@ def test_a_layer_that_keras_refuses_is_named_by_its_key(layer: KerasObject, said
         built(described(FLATTEN, layer, LOGITS))
 
 
+def test_a_network_that_can_train_but_not_answer_is_refused():
+    crop = KerasObject(name="RandomCrop", arguments={"height": 20, "width": 20})  # in training alone
+    with pytest.raises(Refusal, match=r"^params.yaml: networks.x.layers cannot answer for an image: .*\(1, 784\)"):
+        built(described(crop, FLATTEN, LOGITS))
+
+
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
