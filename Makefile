@@ -14,6 +14,10 @@ repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits 
 experiments: .venv/installed ## show the experiments side by side
 	COLUMNS=100 dvc exp show --no-pager --drop '.*' --keep '^(Experiment|network|dataset|seed|val_accuracy|accuracy|errors)$$'
 
+.PHONY: draw
+draw: .venv/installed-draw ## open a page to draw on, which reads as you draw and keeps what you drew
+	python -m commands.draw
+
 .PHONY: picture
 picture: .venv/installed ## draw the README's picture of the plots' page (needs Chromium)
 	dvc plots show --out .page-picture
@@ -50,7 +54,7 @@ torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it g
 
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
-	for name in requirements requirements-dev requirements-uv; do \
+	for name in requirements requirements-draw requirements-dev requirements-uv; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
 
@@ -59,6 +63,9 @@ lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	@sh make/install.sh requirements-dev.txt && touch .venv/installed $@
+
+.venv/installed-draw: requirements-draw.txt | .venv/installed
+	@sh make/install.sh requirements-draw.txt && touch .venv/installed $@
 
 # Without one, and where it was replaced after the installation, the installation looks at it anew.
 .venv/bin/python: ;

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digits.answers import entry, in_doubt, two_best
 from digits.command import Refusal, png_path, run
 from digits.parameters import read_parameters
 from digits.pictures import SUFFIXES, read_picture
@@ -22,7 +23,6 @@ from digits.pictures import SUFFIXES, read_picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-IN_DOUBT = 0.9  # below this confidence the runner-up is named too
 MOST_DRAWN = 60
 MOST_BARS = 6
 
@@ -51,13 +51,9 @@ def contents(names: list[str]) -> Iterator[tuple[str, bytes | Refusal]]:
 
 def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
     """What the network says of an image, as `7 (98.2%)`, or as `7 (61.0%), or 1 (35.2%)` where it is in doubt."""
-    runner_up, found = np.argsort(probabilities, kind="stable")[-2:]
+    found, runner_up = two_best(probabilities)
     said = f"{classes[found]} ({probabilities[found]:.1%})"
-    return (
-        said
-        if probabilities[found] >= IN_DOUBT
-        else f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})"
-    )
+    return f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})" if in_doubt(probabilities) else said
 
 
 def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classes: list[str], path: Path) -> None:
@@ -167,9 +163,7 @@ def main() -> None:
             print(f"error: {name}: {image}", file=sys.stderr)
             continue
         chances = next(answers)
-        by_class = dict(zip(classes, chances.round(6).tolist(), strict=True))
-        best = classes[int(chances.argmax())]
-        entries.append({"path": name, "class": best, "confidence": by_class[best], "probabilities": by_class})
+        entries.append(entry(name, chances, classes))
         if not arguments.json:
             print(f"{name}: {sentence(chances, classes)}")
     if arguments.json:

@@ -162,6 +162,28 @@ def logits(model: keras.Sequential, images: tf.Tensor, training: bool) -> tf.Ten
     return outputs.op.inputs[0] if outputs.op.type == "Softmax" else outputs
 
 
+def compiled(model: keras.Sequential) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile the model once, for many calls: gives what `log_probabilities` does of images alone."""
+
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32)], autograph=False)
+    def forward(batch: tf.Tensor) -> tf.Tensor:
+        return logits(model, batch, training=False)
+
+    def log_probabilities(images: np.ndarray) -> np.ndarray:
+        if images.shape[1:] != model.input_shape[1:]:
+            raise Refusal(f"the network takes images of {model.input_shape[1:]}, these are of {images.shape[1:]}")
+        parts = []
+        for start in range(0, len(images), FORWARD_BATCH):
+            parts.append(forward(images[start : start + FORWARD_BATCH]).numpy())
+            release(images)
+        outputs = np.concatenate(parts).astype(np.float64)
+        if not np.isfinite(outputs).all():
+            raise Refusal("the network gives for an image what is not a number; train it with a lower learning_rate")
+        return log_softmax(outputs, axis=1)
+
+    return log_probabilities
+
+
 def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """How probable the model finds each class, as a logarithm: a probability itself ends at 1e-308.
 
@@ -175,21 +197,7 @@ def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray
     Raises:
         Refusal: the model takes images of another shape, or gives for an image what are no numbers.
     """
-    if images.shape[1:] != model.input_shape[1:]:
-        raise Refusal(f"the network takes images of {model.input_shape[1:]}, these are of {images.shape[1:]}")
-
-    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32)], autograph=False)
-    def forward(batch: tf.Tensor) -> tf.Tensor:
-        return logits(model, batch, training=False)
-
-    parts = []
-    for start in range(0, len(images), FORWARD_BATCH):
-        parts.append(forward(images[start : start + FORWARD_BATCH]).numpy())
-        release(images)
-    outputs = np.concatenate(parts).astype(np.float64)
-    if not np.isfinite(outputs).all():
-        raise Refusal("the network gives for an image what is not a number; train it with a lower learning_rate")
-    return log_softmax(outputs, axis=1)
+    return compiled(model)(images)
 
 
 def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:

@@ -31,6 +31,10 @@ LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; hal
 # where there are pixels enough, a pencil on 28 x 28 pixels 17
 
 
+class NoDigit(Refusal):
+    """A picture that can be read shows none."""
+
+
 def decode(content: bytes, draft: bool = False) -> Image.Image:
     """Decode an image file, turned the way its camera was held.
 
@@ -157,7 +161,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
         An array of that shape.
 
     Raises:
-        Refusal: nothing stands out from the page, or what does is no digit.
+        NoDigit: nothing stands out from the page, or what does is no digit.
     """
     longer = max(grey.shape)
     smooth = ndimage.gaussian_filter(grey, longer / 500)
@@ -165,10 +169,10 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     stands_out *= np.sign(np.sum(stands_out**3)) or 1  # strokes are further from the page than the page from itself
     darkest = np.sort(stands_out, axis=None)[-max(8, stands_out.size // 2000) :][0]
     if darkest < LEAST_CONTRAST:
-        raise Refusal("shows no digit: nothing stands out from its background")
+        raise NoDigit("shows no digit: nothing stands out from its background")
     stroke = np.median(stands_out[stands_out > darkest / 2])
     if np.median(np.abs(stands_out[stands_out < stroke / 2])) > stroke / LEAST_RATIO:
-        raise Refusal("shows no digit: nothing stands out from noise or shade")
+        raise NoDigit("shows no digit: nothing stands out from noise or shade")
     ink = np.clip(stands_out / stroke, 0, 1)
 
     parts, _ = ndimage.label(ink > 0.3, np.ones((3, 3)))
@@ -181,7 +185,7 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     parts[areas[parts] < max(areas.max() / 25, 1)] = 0
     kept = parts > 0
     if max(kept[_bounds(kept)].shape) < max(LEAST_SIDE * longer, 6):
-        raise Refusal("shows no digit, only specks")
+        raise NoDigit("shows no digit, only specks")
     _check_strokes(parts, stands_out)
     ink = np.clip(ink / ink[kept].max(), 0, 1)  # a pencil's, beside a dark table
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
@@ -193,23 +197,23 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     sizes = [[side.stop - side.start for side in part] for part in ndimage.find_objects(parts) if part]
     side = max(parts[_bounds(parts > 0)].shape)
     if len(sizes) <= MOST_PARTS and max(map(max, sizes)) < max(LEAST_SIDE * max(parts.shape), 6):
-        raise Refusal("shows no digit, only specks")
+        raise NoDigit("shows no digit, only specks")
     gap = side // (DIGIT_SIDE if len(sizes) <= MOST_PARTS else 7) + 1  # joins dots to strokes, and noise to blots
     whole = ndimage.grey_closing(np.pad(parts > 0, gap).astype(np.uint8), gap)[gap:-gap, gap:-gap] > 0
     box = whole[_bounds(whole)]
     compact = side < 2.5 * min(box.shape)  # unlike a one
     if len(sizes) > MOST_PARTS and (ndimage.label(box, np.ones((3, 3)))[1] > 10 or (compact and box.mean() > 0.55)):
-        raise Refusal("shows no digit, only specks")
+        raise NoDigit("shows no digit, only specks")
 
     met = sorted(np.median((np.diff(way.astype(int), axis=0, prepend=0) == 1).sum(axis=0)) for way in (box, box.T))
     if met[1] > 4.5 or met[0] > 2.5 or sum(max(size) > 0.6 * side for size in sizes) > 2:  # an eight: 4 down, 2 across
-        raise Refusal("shows no digit: lines or a pattern all over it")
+        raise NoDigit("shows no digit: lines or a pattern all over it")
 
     outline = whole & ~ndimage.binary_erosion(whole)  # the picture's rim is part of it
     thick = 2 * ndimage.distance_transform_edt(np.pad(box, 1)).max() / min(box.shape)
     at_rim = np.concatenate([whole[0], whole[-1], whole[:, 0], whole[:, -1]]).sum() / outline.sum()
     if compact and (thick > 0.75 or (thick > 0.3 and at_rim > 0.4)):
-        raise Refusal("shows no digit: what stands out is no stroke")
+        raise NoDigit("shows no digit: what stands out is no stroke")
 
     sigma = max(max(parts.shape) / 120, 0.5)
     around = 2 * max(round(sigma), 1) + 1  # a line one pixel wide slopes beside it, not on it
@@ -217,7 +221,7 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     height = ndimage.maximum_filter(ndimage.gaussian_filter(stands_out, sigma), around)
     slope = np.median((steepest / np.maximum(height, 1e-6))[outline]) * max(parts.shape)
     if slope < min(LEAST_SLOPE, 0.45 * max(parts.shape)):
-        raise Refusal("shows no digit: nothing on it has an edge, as a stroke has")
+        raise NoDigit("shows no digit: nothing on it has an edge, as a stroke has")
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
@@ -254,7 +258,8 @@ def prepare(content: bytes) -> np.ndarray:
     """An image file's digit in MNIST's form: float32 (28, 28) in [0, 1], white on black.
 
     Raises:
-        Refusal: it is no image that can be read, or shows no digit.
+        NoDigit: it shows none.
+        Refusal: it is no image that can be read.
     """
     return frame(thicken(find_ink(inside_frame(to_grey(decode(content, draft=True))))))
 

@@ -1,0 +1,309 @@
+// A drawing is a list of strokes, each a list of points in units of the paper's side. The paper shows it in the screen's
+// own resolution; the network and the kept file get the same strokes on SIDE x SIDE pixels, wherever it was drawn.
+
+const SIDE = 224; // of 754 drawings in many hands as many are read right as on 280 or 336, which take longer
+const PEN = 0.035; // of the paper's side; of those drawings 735 are read right, with 0.045 and 0.06, which blot, 726 and 710
+
+const $ = (id) => document.getElementById(id);
+const canvas = $("canvas");
+const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+
+let strokes = []; // as drawn now
+let past = []; // what `strokes` was before, for Undo
+let file = null; // a picture that was chosen, dropped or pasted instead
+let classes = [];
+const underway = new Map(); // pointers that are down, each with its stroke
+
+// Drawing
+
+function paint(surface) {
+  const context = surface.getContext("2d");
+  const side = surface.width;
+  context.fillStyle = "white";
+  context.fillRect(0, 0, side, side);
+  context.lineWidth = PEN * side;
+  context.lineCap = context.lineJoin = "round";
+  for (const stroke of strokes) {
+    context.beginPath();
+    const [first, ...rest] = stroke.map(([x, y]) => [x * side, y * side]);
+    context.moveTo(...first);
+    for (const point of rest.length ? rest : [first]) context.lineTo(...point);
+    context.stroke();
+  }
+}
+
+function place(event) {
+  const box = canvas.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
+  event.preventDefault();
+  canvas.setPointerCapture(event.pointerId);
+  past.push(strokes);
+  const stroke = [place(event)];
+  underway.set(event.pointerId, stroke);
+  file = null;
+  strokes = [...strokes, stroke];
+  changed();
+});
+canvas.addEventListener("pointermove", (event) => {
+  const stroke = underway.get(event.pointerId);
+  if (!stroke) return;
+  const events = event.getCoalescedEvents?.() ?? [];
+  stroke.push(...(events.length ? events : [event]).map(place));
+  changed();
+});
+for (const end of ["pointerup", "pointercancel"])
+  canvas.addEventListener(end, (event) => underway.delete(event.pointerId) && !asking && speak());
+
+function undo() {
+  if (past.length) [strokes, file] = [past.pop(), null];
+  changed();
+}
+
+function clear() {
+  if (strokes.length) past.push(strokes);
+  [strokes, file] = [[], null];
+  changed();
+}
+
+function take(chosen) {
+  if (!chosen) return;
+  if (strokes.length) past.push(strokes);
+  [strokes, file] = [[], chosen];
+  changed();
+}
+
+function changed() {
+  underway.size || (canvas.width = canvas.height = Math.round(canvas.clientWidth * devicePixelRatio));
+  paint(canvas);
+  showPicture();
+  $("hint").hidden = !isEmpty();
+  $("undo").disabled = !past.length;
+  $("clear").disabled = isEmpty();
+  for (const button of $("classes").children) button.disabled = isEmpty();
+  read();
+}
+
+const isEmpty = () => !strokes.length && !file;
+
+let shown = null;
+function showPicture() {
+  if (file === shown) return;
+  if (shown) URL.revokeObjectURL($("picture").src);
+  shown = file;
+  $("picture").hidden = !file;
+  $("picture").alt = file ? `The picture ${file.name}` : "";
+  file ? ($("picture").src = URL.createObjectURL(file)) : $("picture").removeAttribute("src");
+}
+
+// What the server gets: the file as it is, or the drawing as a PNG. toBlob would put the encoding off until the browser
+// has nothing else to do.
+function content() {
+  if (file) return file;
+  paint(sheet);
+  const bytes = atob(sheet.toDataURL("image/png").split(",")[1]);
+  return new Blob([Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))], { type: "image/png" });
+}
+
+async function ask(address, options) {
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch {
+    throw new Error("the server does not answer; is it still running?");
+  }
+  const answer = response.status === 204 ? {} : await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+const typeOf = (body) => ({ "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" });
+
+// Reading: one question at a time; what was drawn meanwhile is asked as it is once the answer has come.
+
+let asking = false;
+let stale = false;
+async function read() {
+  stale = true;
+  if (asking) return;
+  asking = true;
+  $("read").ariaBusy = "true";
+  while (stale) {
+    stale = false;
+    if (isEmpty()) {
+      show({ says: "" });
+      continue;
+    }
+    try {
+      const body = content();
+      const answer = await ask("predict", { method: "POST", body, headers: typeOf(body) });
+      if (!isEmpty()) show(answer);
+    } catch (error) {
+      show({ says: "", error: error.message });
+    }
+  }
+  asking = false;
+  $("read").ariaBusy = "false";
+}
+
+function show({ says, error = "", probabilities = {}, seen, class: best }) {
+  $("says").textContent = says || "\u00a0";
+  $("why").textContent = sentence(error);
+  if (!underway.size) speak();
+  $("seen").parentElement.hidden = !seen;
+  if (seen) $("seen").src = seen;
+  for (const row of $("bars").children) {
+    const share = probabilities[row.dataset.class] ?? 0;
+    row.classList.toggle("best", row.dataset.class === best);
+    row.querySelector("i").style.transform = `scaleX(${share})`;
+    row.querySelector(".share").textContent = seen ? `${(100 * share).toFixed(1)}%` : "";
+  }
+  for (const button of $("classes").children) button.classList.toggle("best", button.dataset.class === best);
+}
+
+// A screen reader hears the answer when a stroke has ended, not while it is drawn.
+function speak() {
+  $("spoken").textContent = $("says").textContent.trim() || $("why").textContent;
+}
+
+const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? "" : "."}`;
+
+// Keeping
+
+async function keep(label) {
+  if (isEmpty()) return tell("Nothing is drawn yet: draw, then keep.");
+  const body = content();
+  try {
+    await ask(`keep?class=${encodeURIComponent(label)}`, { method: "POST", body, headers: typeOf(body) });
+  } catch (error) {
+    return tell(`Not kept: ${error.message}`, true);
+  }
+  [strokes, past, file] = [[], [], null];
+  underway.clear();
+  changed();
+  const counts = await survey();
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  tell(`Kept as ${label}, which has ${pictures(counts[label])} now; all together ${pictures(all)}.`);
+}
+
+const pictures = (count) => `${count} ${count === 1 ? "picture" : "pictures"}`;
+
+async function takeBack({ class: label, name }) {
+  try {
+    await ask(addressOf({ class: label, name }), { method: "DELETE" });
+    tell(`Took back a drawing that was kept as ${label}.`);
+  } catch (error) {
+    tell(`Not taken back: ${error.message}`, true);
+  }
+  await survey();
+  ($("kept").querySelector("button") ?? canvas).focus?.();
+}
+
+const addressOf = ({ class: label, name }) => `kept/${encodeURIComponent(label)}/${name}`;
+
+function tell(text, isBad = false) {
+  $("told").textContent = text && sentence(text);
+  $("told").classList.toggle("bad", isBad);
+}
+
+async function survey() {
+  const { counts, last } = await ask("kept");
+  for (const button of $("classes").children) {
+    const count = counts[button.dataset.class] ?? 0;
+    button.querySelector("small").textContent = count ? `${count} kept` : "\u00a0";
+  }
+  $("kept").replaceChildren(...last.map((drawing) => {
+    const image = make("img", { src: addressOf(drawing), alt: `A drawing kept as ${drawing.class}` });
+    const back = make("button", { textContent: "Take back", ariaLabel: `Take back this drawing of ${drawing.class}` });
+    back.addEventListener("click", () => takeBack(drawing));
+    const item = make("li", {});
+    item.append(image, make("span", { textContent: drawing.class }), back);
+    return item;
+  }));
+  $("next").hidden = !last.length;
+  return counts;
+}
+
+// The network, which can change at any time
+
+let known = "";
+async function meet() {
+  let about;
+  try {
+    about = await ask("health");
+  } catch (error) {
+    [known, $("network").textContent] = ["", sentence(error.message)];
+    return;
+  }
+  const met = JSON.stringify(about);
+  if (met === known) return;
+  const isFirst = !known;
+  known = met;
+  const right = about.accuracy === null ? "" : `, ${(100 * about.accuracy).toFixed(2)}% right on the test images of ${about.dataset}`;
+  const name = about.network ?? "a network that dvc.lock does not know";
+  $("network").textContent = `${name} answers${right}.` + (about.trouble && ` ${sentence(about.trouble)}`);
+  if (JSON.stringify(about.classes) !== JSON.stringify(classes)) offer(about.classes);
+  await survey();
+  if (!isFirst) tell("A new network answers from now on.");
+  changed();
+}
+
+function offer(names) {
+  classes = names;
+  $("bars").replaceChildren(...classes.map((name) => {
+    const row = make("li", {});
+    row.dataset.class = name;
+    const bar = make("span", { className: "bar", ariaHidden: "true" });
+    bar.append(make("i", {}));
+    row.append(make("span", { textContent: name }), bar, make("span", { className: "share" }));
+    return row;
+  }));
+  $("classes").replaceChildren(...classes.map((name) => {
+    const button = make("button", { textContent: name, disabled: true, ariaLabel: `Keep as ${name}` });
+    button.dataset.class = name;
+    button.append(make("small", { textContent: "\u00a0" }));
+    button.addEventListener("click", () => keep(name));
+    return button;
+  }));
+}
+
+function make(tag, properties) {
+  return Object.assign(document.createElement(tag), properties);
+}
+
+// Buttons, keys, and pictures from elsewhere
+
+$("undo").addEventListener("click", undo);
+$("clear").addEventListener("click", clear);
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  take($("file").files[0]);
+  $("file").value = "";
+});
+
+addEventListener("keydown", (event) => {
+  if (event.repeat || event.altKey) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key.toLowerCase() !== "z") return;
+    undo();
+  } else if (event.key === "Escape") clear();
+  else if (/^[0-9]$/.test(event.key) && event.key < classes.length) keep(classes[event.key]);
+  else return;
+  event.preventDefault();
+});
+
+addEventListener("paste", (event) => take([...event.clipboardData.files].find((file) => file.type.startsWith("image/"))));
+for (const kind of ["dragover", "dragleave", "drop"])
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files[0]);
+  });
+
+addEventListener("resize", changed);
+setInterval(() => document.hidden || meet(), 2000);
+document.addEventListener("visibilitychange", () => document.hidden || meet());
+await meet();

@@ -1,0 +1,142 @@
+"""The trained network as it is on the disk, and what it says of a picture."""
+
+import base64
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from digits import network
+from digits.answers import entry, in_doubt, two_best
+from digits.command import Refusal
+from digits.dataset import METRICS, Task
+from digits.pictures import NoDigit, read_picture
+from digits.yaml import parse_yaml
+
+LOCK = Path("dvc.lock")
+TEST = Path("metrics/test.json")
+State = tuple[int, ...]
+
+
+class Reader:
+    """The network of models/model.keras, whichever is there now. For one thread at a time.
+
+    Raises:
+        Refusal: there is none, or none that can be read. Once one was, it answers until another can be read.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self._loaded_from: State | None = None
+        self._described_from: list[State] = []
+        self.refresh()
+        if self.trouble:
+            raise Refusal(self.trouble)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of what the network tells apart."""
+        return self._task.classes
+
+    def read(self, content: bytes) -> dict[str, object]:
+        """What the network says of a picture: the fields of `commands.predict --json`, and two for the page.
+
+        `says` is the answer in words, `seen` what the network saw, a data URL of a PNG.
+
+        Raises:
+            Refusal: it is no picture that can be read. One that shows no digit has an answer.
+        """
+        self.refresh()
+        try:
+            image = read_picture(content, self._task.framing, self._shape)
+        except NoDigit as refusal:
+            return {"path": "-", "error": f"the picture {refusal}", "says": "I see no digit"}
+        except Refusal as refusal:
+            raise Refusal(f"the picture {refusal}") from refusal
+        probabilities = np.exp(self._log_probabilities(image[None])[0])
+        best, runner_up = (self.classes[place] for place in two_best(probabilities))
+        says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
+        return entry("-", probabilities, self.classes) | {"says": says, "seen": _data_url(image)}
+
+    def about(self) -> dict[str, Any]:
+        """Which network answers: its name, dataset and test accuracy as far as dvc.lock knows it, classes, trouble."""
+        self.refresh()
+        return self._described | {"classes": self.classes, "framing": self._task.framing, "trouble": self.trouble}
+
+    def told(self) -> str:
+        """Which network answers, in words."""
+        about = self.about()
+        name = about["network"] or f"a network that {LOCK} does not know"
+        accuracy, dataset = about["accuracy"], about["dataset"]
+        return f"{name} answers" + (f", {accuracy:.2%} right on the test images of {dataset}" if accuracy else "")
+
+    def refresh(self) -> None:
+        """Load the network anew where its file has changed, and keep the one that is loaded where that fails."""
+        state = _state(network.PATH)
+        if state != self._loaded_from:
+            self._loaded_from = state
+            try:
+                self._load()
+                self.trouble = ""
+            except (Refusal, OSError) as error:
+                self.trouble = str(error)
+        states = [state, _state(LOCK), _state(TEST), _state(METRICS)]
+        if states != self._described_from and not self.trouble:
+            self._described_from = states
+            self._described = describe(_md5(network.PATH))
+
+    def _load(self) -> None:
+        classifier = network.load()
+        log_probabilities = network.compiled(classifier.model)
+        shape = classifier.model.input_shape[1:]
+        log_probabilities(np.zeros((1, *shape), np.float32))  # compiles it
+        self._task: Task = classifier.task
+        self._shape, self._log_probabilities = shape, log_probabilities
+
+
+def describe(md5: str) -> dict[str, object]:
+    """The name, dataset and test accuracy of the network whose file has that MD5, None where dvc.lock knows others."""
+    unknown: dict[str, object] = {"network": None, "dataset": None, "accuracy": None}
+    try:
+        stages = parse_yaml(LOCK.read_bytes(), LOCK)["stages"]
+        train, evaluate = stages["train"], stages["evaluate"]
+        if _of(train["outs"], network.PATH) != md5:
+            return unknown
+        known = unknown | {"network": str(train["params"]["params.yaml"]["network"])}
+        if [md5, _md5(METRICS), _md5(TEST)] == [
+            _of(evaluate["deps"], network.PATH), _of(evaluate["deps"], METRICS), _of(evaluate["outs"], TEST)
+        ]:  # fmt: skip
+            known["dataset"] = str(json.loads(METRICS.read_bytes())["dataset"])
+            known["accuracy"] = float(json.loads(TEST.read_bytes())["accuracy"])
+        return known
+    except (OSError, Refusal, LookupError, TypeError, ValueError):
+        return unknown
+
+
+def _of(entries: list[dict[str, str]], path: Path) -> str:
+    return next(entry["md5"] for entry in entries if entry["path"] == path.as_posix())
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _state(path: Path) -> State:
+    """What tells whether a file was replaced; nothing where there is none."""
+    try:
+        facts = path.stat()
+        return facts.st_mtime_ns, facts.st_size, facts.st_ino
+    except OSError:
+        return ()
+
+
+def _data_url(image: np.ndarray) -> str:
+    pixels = (image * 255).round().astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[-1] > 1 else pixels[..., 0]).save(png, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
