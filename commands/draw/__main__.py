@@ -54,10 +54,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise Refusal(
-            f"--host {host} --port {port} cannot be listened on: {reason}; --port 0 finds a free port"
-        ) from error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]  # Python adds the address again
+        raise Refusal(f"--host {host} --port {port}: {reason}; --port 0 finds a free port") from error
 
 
 def is_loopback(listening: socket.socket) -> bool:

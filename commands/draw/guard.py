@@ -149,7 +149,7 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def _end(self) -> None:
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE} and not (self.cycle and self.cycle.response_started):
+        if not self.cycle or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(408, "Request Timeout", f"the request took longer than {SLOWEST} seconds to arrive")
         else:
             self.transport.close()

@@ -1,0 +1,439 @@
+import asyncio
+import errno
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from digits.command import Refusal
+from tests.commands.serving import PNG, Server, ask, encoded, serving, seven
+from tests.conftest import ROOT, Repository
+
+pytest.importorskip("fastapi", reason="needs the drawing page's packages: make .venv/installed-draw")
+uvicorn = pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
+
+from commands.draw import drawings, guard  # noqa: E402
+from commands.draw.drawings import IMAGES, Kept  # noqa: E402
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+@pytest.fixture(scope="module")
+def home(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository with a network, in which the tests of this file draw."""
+    return finished.copy(tmp_path_factory.mktemp("draw") / "repository")
+
+
+@pytest.fixture(scope="module")
+def server(home: Repository) -> Iterator[Server]:
+    with serving(home) as started:
+        yield started
+
+
+# Reading
+
+
+@pytest.mark.parametrize("name", ["four.png", "seven.jpg"])
+def test_a_picture_is_answered_with_the_fields_and_numbers_of_predict(server: Server, home: Repository, name: str):
+    sample = ROOT / "docs/samples" / name
+    (entry,) = json.loads(home.run("python", "-m", "commands.predict", "--json", str(sample)))
+    answer = server.ask("POST", "/predict", sample.read_bytes(), {"Content-Type": "image/*"}).json
+    assert answer["seen"].startswith("data:image/png;base64,")
+    assert {**entry, "path": "-", "says": answer["says"], "seen": answer["seen"]} == answer
+
+
+def test_a_picture_without_a_digit_has_an_answer_that_says_so(server: Server):
+    answer = server.ask("POST", "/predict", encoded(Image.new("L", (99, 99), 255)), PNG)
+    assert answer.status == 200
+    assert answer.json == {
+        "path": "-",
+        "error": "the picture shows no digit: nothing stands out from its background",
+        "says": "I see no digit",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"hello", 422, "the picture is no PNG, JPEG, GIF, WebP, BMP or TIFF image"),
+        (b"", 422, "the picture is no PNG, JPEG, GIF, WebP, BMP or TIFF image"),
+        (seven()[:200], 422, "the picture is broken or ends too early: "),
+        (encoded(Image.new("1", (9000, 9000))), 422, "the picture is 9,000 x 9,000 pixels, expected 64"),
+        (bytes(8 * 2**20 + 1), 413, "the body is too large, expected 8,388,608 bytes at most"),
+        (iter([bytes(2**20)] * 9), 413, "the body is too large, expected 8,388,608 bytes at most"),
+    ],
+    ids=["text", "nothing", "half a picture", "many pixels", "large", "large without a length"],
+)  # fmt: skip
+def test_what_is_no_picture_gets_a_status_and_a_sentence(server: Server, body: object, status: int, sentence: str):
+    answer = server.ask("POST", "/predict", body, PNG)
+    assert (answer.status, answer.error[: len(sentence)]) == (status, sentence)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"])
+def test_the_types_that_a_form_sends_are_refused(server: Server, kind: str):
+    answer = server.ask("POST", "/keep?class=7", seven(), {"Content-Type": kind})
+    assert (answer.status, answer.error) == (
+        415, "the Content-Type is not an image's, expected image/png or another image/*"
+    )  # fmt: skip
+
+
+def test_an_address_or_method_that_is_not_there_gets_a_sentence(server: Server):
+    assert server.ask("GET", "/../params.yaml").error == "there is nothing at this address"
+    assert server.ask("PUT", "/predict").error == "this address does not take this method"
+    assert server.ask("POST", "/keep", seven(), PNG).error.startswith("the query lacks class=")
+
+
+def test_the_answers_are_described(server: Server):
+    described = server.ask("GET", "/openapi.json").json
+    assert {"/predict", "/keep", "/health", "/kept", "/kept/{label}/{name}"} == described["paths"].keys()
+    assert described["components"]["schemas"]["Answer"]["properties"].keys() >= {"path", "class", "probabilities"}
+
+
+def test_the_network_and_its_accuracy_are_those_that_dvc_lock_has(server: Server, home: Repository):
+    about = server.ask("GET", "/health").json
+    accuracy = json.loads((home.path / "metrics/test.json").read_text())["accuracy"]
+    assert (about["network"], about["dataset"], about["accuracy"]) == ("convnet", "digits", accuracy)
+    assert about["classes"] == DIGITS
+
+
+def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(repository: Repository):
+    model = repository.path / "models/model.keras"
+    with serving(repository) as server:
+        before = server.ask("POST", "/predict", seven(), PNG).json["probabilities"]
+        repository.run("dvc", "exp", "run", "--set-param", "network=relu-128")
+        assert server.ask("POST", "/predict", seven(), PNG).json["probabilities"] != before
+        about = server.ask("GET", "/health").json
+        assert about["network"] == "relu-128"
+        assert about["accuracy"] == json.loads((repository.path / "metrics/test.json").read_text())["accuracy"]
+
+        after = server.ask("POST", "/predict", seven(), PNG).json["probabilities"]
+        model.unlink()
+        model.write_bytes(b"no network")
+        assert server.ask("POST", "/predict", seven(), PNG).json["probabilities"] == after
+        assert "models/model.keras is no Keras model" in server.ask("GET", "/health").json["trouble"]
+
+
+# Keeping
+
+
+def test_a_drawing_is_kept_under_its_content_shown_and_taken_back(server: Server, home: Repository):
+    kept = server.ask("POST", "/keep?class=7", seven(), PNG)
+    assert (kept.status, kept.json["class"]) == (201, "7")
+    file = home.path / IMAGES / "7" / kept.json["name"]
+    assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    assert Image.open(file).tobytes() == Image.open(io.BytesIO(seven())).tobytes()
+
+    address = f"/kept/7/{file.name}"
+    assert server.ask("GET", "/kept").json == {"counts": dict.fromkeys(DIGITS, 0) | {"7": 1}, "last": [kept.json]}
+    assert server.ask("GET", address).body == file.read_bytes()
+    assert server.ask("DELETE", address).status == 204
+    assert not file.exists()
+    assert server.ask("DELETE", address).error == "there is no such drawing"
+
+
+def test_what_shows_no_digit_is_not_kept(server: Server):
+    answer = server.ask("POST", "/keep?class=7", encoded(Image.new("L", (99, 99), 255)), PNG)
+    assert (answer.status, answer.error.endswith(", so it is not kept")) == (422, True)
+
+
+@pytest.mark.parametrize(
+    "label", ["", "..", "../../7", "7/../../../x", "/tmp", "seven", "7%00", "%2e%2e%2f7", "7\\..", "+7"]
+)
+def test_nothing_is_kept_under_another_name_than_a_class(server: Server, home: Repository, label: str):
+    before = listing(home.path)
+    answer = server.ask("POST", f"/keep?class={label}", seven(), PNG)
+    assert (answer.status, answer.error[:41]) == (422, "there is no such class, expected one of 0")
+    assert listing(home.path) == before
+
+
+@pytest.mark.parametrize(
+    "path", ["/kept/../README.md", "/kept/%2e%2e/README.md", "/kept/7/%2e%2e%2f..%2fREADME.md", "/kept/..%2f7/x.png"]
+)
+def test_nothing_else_is_shown_or_taken_away(server: Server, home: Repository, path: str):
+    assert server.ask("GET", path).status == 404
+    assert server.ask("DELETE", path).status == 404
+    assert (home.path / "data/own/README.md").exists()
+
+
+def listing(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*") if "__pycache__" not in str(path)}
+
+
+@pytest.mark.parametrize("label", ["T-shirt/top", "..", ".", ".git", "a\\b", "a\nb", "/"])
+def test_a_class_that_cannot_be_a_folder_is_refused(workspace: Path, label: str):
+    with pytest.raises(Refusal, match="cannot be a folder's name"):
+        drawings.check_label(label, [label])
+    with pytest.raises(Refusal, match="cannot be written"):
+        drawings.keep(seven(), label, [label])
+    assert [path for path in workspace.rglob("*") if path.is_file()] == []
+
+
+def test_nothing_is_written_over(workspace: Path):
+    kept = drawings.keep(seven(), "7", DIGITS)
+    (IMAGES / "7" / kept.name).write_bytes(b"edited")
+    assert drawings.keep(seven(), "7", DIGITS) == kept
+    assert (IMAGES / "7" / kept.name).read_bytes() == b"edited"
+
+
+def test_a_drawing_is_kept_under_one_class(workspace: Path):
+    drawings.keep(seven(), "7", DIGITS)
+    with pytest.raises(Refusal, match="^this drawing is kept under 7; take it back there first$"):
+        drawings.keep(seven(), "1", DIGITS)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(Refusal, match=r"^data/own/images/7/\w{16}\.png cannot be written: No space left on device$"):
+        drawings.keep(seven(), "7", DIGITS)
+    assert [path for path in workspace.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("linked", ["data/own/images", "data/own/images/7"])
+def test_a_folder_that_leads_elsewhere_is_not_followed(workspace: Path, linked: str):
+    elsewhere = workspace / "elsewhere"
+    elsewhere.mkdir()
+    Path(linked).parent.mkdir(parents=True)
+    Path(linked).symlink_to(elsewhere)
+    with pytest.raises(Refusal, match="cannot be written: Not a directory"):
+        drawings.keep(seven(), "7", DIGITS)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_file_that_leads_elsewhere_is_neither_shown_nor_taken_away(workspace: Path):
+    secret = workspace / "secret"
+    secret.write_text("secret")
+    kept = Kept("7", f"{'0' * 16}.png")
+    (IMAGES / "7").mkdir(parents=True)
+    (IMAGES / "7" / kept.name).symlink_to(secret)
+    for action in (drawings.read, drawings.take_back):
+        with pytest.raises(Refusal, match="there is no such drawing"):
+            action(kept)
+    assert drawings.survey(DIGITS, 12)[1] == []
+
+
+def test_where_a_photograph_was_taken_is_not_kept():
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010F] = "the camera's maker"
+    photograph = encoded(Image.open(io.BytesIO(seven())), "JPEG", exif=exif, comment=b"at home")
+    png = drawings.as_png(photograph)
+    assert not Image.open(io.BytesIO(png)).getexif()
+    assert b"maker" not in png
+    assert b"at home" not in png
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:80"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:80"}, 403),
+        ({"Host": "[evil"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:80", "Origin": "http://localhost:80"}, 200),
+        ({"Host": "localhost:80", "Origin": "http://localhost:81"}, 403),
+        ({"Host": "localhost:80", "Origin": "https://localhost:80"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+    ids=str,
+)
+def test_a_page_of_another_site_can_neither_read_nor_keep(server: Server, headers: dict[str, str], status: int):
+    assert server.ask("GET", "/kept", headers=headers).status == status
+    kept = server.ask("POST", "/keep?class=1", seven(1), PNG | headers)
+    assert kept.status == (201 if status == 200 else 403)
+    if kept.status == 201:
+        server.ask("DELETE", f"/kept/1/{kept.json['name']}")
+
+
+def test_a_link_on_another_page_leads_to_the_page_and_nowhere_else(server: Server):
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert server.ask("GET", "/", headers=link).status == 200
+    assert server.ask("GET", "/kept", headers=link).status == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/kept", "/nothing"])
+def test_every_answer_forbids_scripts_from_elsewhere(server: Server, path: str):
+    answer = server.ask("GET", path)
+    assert "default-src 'none'; script-src 'self';" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_brings_no_script_and_no_style_along_in_its_html():
+    html = (ROOT / "commands/draw/page.html").read_text()
+    assert "http" not in html
+    assert " style=" not in html
+    assert " on" not in html.replace(" on</", "").replace(" on.", "").partition("<body>")[0]
+
+
+@contextmanager
+def guarded() -> Iterator[int]:
+    """The port of a server that has the page's guard and says nothing else, in this process."""
+
+    async def app(scope: object, receive: Callable, send: Callable) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(guard.Guard(app, "127.0.0.1"), http=guard.Connection, ws="none", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def taken(connection: socket.socket) -> bytes:
+    """All that comes until the other side ends the connection."""
+    connection.settimeout(10)
+    return b"".join(iter(lambda: connection.recv(2**16), b""))
+
+
+HALVES = {
+    "nothing": b"",
+    "half a header": b"POST / HTTP/1.1\r\nHost: localhost\r\nX-",
+    "half a body": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf",
+}
+
+
+@pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
+def test_who_sends_too_slowly_is_told_so(sent: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.3)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(sent)
+        came = taken(connection)
+        assert came.endswith(b'\r\n\r\n{"error": "the request took longer than 0.3 seconds to arrive"}'), came
+
+
+def test_who_sends_a_second_request_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.3)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 204 " in connection.recv(2**16)
+        connection.sendall(b"GET / HT")
+        assert b" 408 " in taken(connection)
+
+
+def test_a_drop_at_a_time_does_not_win_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.5)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n")
+        connection.settimeout(0.05)
+        began = time.monotonic()
+        came = b""
+        while not came:
+            assert time.monotonic() - began < 10
+            connection.send(b".")
+            try:
+                came = connection.recv(100)
+            except TimeoutError:
+                continue
+    assert b" 408 " in came
+
+
+def test_a_request_that_came_in_time_may_be_followed_by_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.5)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        for _ in range(4):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(2**16).startswith(b"HTTP/1.1 204")
+            time.sleep(0.2)
+
+
+def test_more_connections_than_there_are_places_are_told_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 4)
+    with guarded() as port, ExitStack() as stack:
+        waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)]
+        time.sleep(0.2)
+        refused = ask(port, "GET", "/")
+        assert (refused.status, refused.error) == (503, "4 connections are open, which is the most")
+        waiting.pop().close()
+        time.sleep(0.2)
+        assert ask(port, "GET", "/").status == 204
+
+
+def test_more_bytes_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "MOST_HELD", 1000)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as waiting:
+        waiting.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n" + bytes(900))
+        time.sleep(0.2)
+        assert ask(port, "POST", "/", bytes(200)).status == 503
+        waiting.sendall(bytes(99))
+        waiting.recv(2**16)
+        assert ask(port, "POST", "/", bytes(200)).status == 204
+
+
+# As a command
+
+
+def test_ctrl_c_ends_it_in_one_line(finished: Repository):
+    with serving(finished) as server:
+        server.ask("POST", "/predict", seven(), PNG)
+        waiting = socket.create_connection(("127.0.0.1", server.port))
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 130
+        waiting.close()
+    assert server.printed[1:] == ["interrupted\n"]
+    assert server.printed[0].startswith("http://127.0.0.1:")
+
+
+def test_what_another_host_means_is_said(finished: Repository):
+    with serving(finished, "--host", "0.0.0.0") as server:
+        assert server.printed[0].startswith("--host 0.0.0.0: whoever reaches this computer")
+        assert server.ask("GET", "/health").status == 200
+        assert server.ask("GET", "/health", headers={"Host": "192.168.1.9:80"}).status == 200
+        assert server.ask("GET", "/health", headers={"Host": "evil.example"}).status == 403
+
+
+def refused(repository: Repository, *options: str) -> str:
+    (line,) = repository.run("python", "-m", "commands.draw", *options, fails=True).splitlines()
+    return line
+
+
+def test_a_port_that_is_taken_is_said_at_once(finished: Repository):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refused(finished, "--port", str(port)) == (
+            f"error: --host 127.0.0.1 --port {port}: Address already in use; --port 0 finds a free port"
+        )
+
+
+def test_a_clone_without_a_network_is_told_what_trains_one(fresh: Repository):
+    assert refused(fresh, "--port", "0") == "error: models/model.keras is missing; `dvc repro` trains it"
+
+
+def test_where_a_package_is_missing_it_is_said_what_installs_it(finished: Repository, tmp_path: Path):
+    start = "import runpy, sys; sys.modules['uvicorn'] = None; runpy.run_module('commands.draw', run_name='__main__')"
+    ended = subprocess.run(
+        [sys.executable, "-c", start], cwd=finished.path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (
+        1, "error: uvicorn is not installed, which the page needs; `make draw` installs it\n"
+    )  # fmt: skip
