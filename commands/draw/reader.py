@@ -13,11 +13,12 @@ from PIL import Image
 from digits import network
 from digits.answers import entry, in_doubt, two_best
 from digits.command import Refusal
-from digits.dataset import METRICS, Task
 from digits.pictures import NoDigit, read_picture
+from digits.task import Task
 from digits.yaml import parse_yaml
 
 LOCK = Path("dvc.lock")
+DATA = Path("metrics/data.json")
 TEST = Path("metrics/test.json")
 State = tuple[int, ...]
 
@@ -84,7 +85,7 @@ class Reader:
                 self.trouble = ""
             except (Refusal, OSError) as error:
                 self.trouble = str(error)
-        states = [state, _state(LOCK), _state(TEST), _state(METRICS)]
+        states = [state, _state(LOCK), _state(TEST), _state(DATA)]
         if states != self._described_from and not self.trouble:
             self._described_from = states
             self._described = describe(_md5(network.PATH))
@@ -107,10 +108,10 @@ def describe(md5: str) -> dict[str, object]:
         if _of(train["outs"], network.PATH) != md5:
             return unknown
         known = unknown | {"network": str(train["params"]["params.yaml"]["network"])}
-        if [md5, _md5(METRICS), _md5(TEST)] == [
-            _of(evaluate["deps"], network.PATH), _of(evaluate["deps"], METRICS), _of(evaluate["outs"], TEST)
+        if [md5, _md5(DATA), _md5(TEST)] == [
+            _of(evaluate["deps"], network.PATH), _of(evaluate["deps"], DATA), _of(evaluate["outs"], TEST)
         ]:  # fmt: skip
-            known["dataset"] = str(json.loads(METRICS.read_bytes())["dataset"])
+            known["dataset"] = str(json.loads(DATA.read_bytes())["dataset"])
             known["accuracy"] = float(json.loads(TEST.read_bytes())["accuracy"])
         return known
     except (OSError, Refusal, LookupError, TypeError, ValueError):
