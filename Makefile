@@ -50,7 +50,8 @@ bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUI
 .PHONY: torture
 torture: .venv/installed-dev ## kill, starve and race the pipeline and feed it garbage
 	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
-		tests/test_bad_bytes.py tests/test_fit.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py
+		tests/test_bad_bytes.py tests/test_fit.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
+		tests/torture/drawing.py
 
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn

@@ -120,11 +120,25 @@ def pictures() -> str:
     return pictures_table(read_runs("pictures"))
 
 
+def drawing() -> str:
+    """A row for each who asks the drawing page: how many answers a second come, and how soon."""
+    runs = read_runs("drawing")
+    table = pd.DataFrame({
+        "asked by": runs["asked"],
+        "answers": runs["answers"],
+        "a second": [f"{rate:.0f}" if rate == rate else "" for rate in runs["rate"]],
+        "median, ms": runs["p50"].round().astype(int),
+        "95th percentile, ms": runs["p95"].round().astype(int),
+    })  # fmt: skip
+    return table.to_markdown(index=False, colalign=("left", *["right"] * 4))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "speed": lambda: speed_table(read_runs("speed")),
     "growth": lambda: growth_table(read_runs("growth")),
     "pictures": pictures,
+    "drawing": drawing,
 }
 
 

@@ -17,7 +17,8 @@ def missing(page: Path) -> list[str]:
     text = page.read_text()
     links = [page.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
     files = [ROOT / name for name in re.findall(rf"\b{CODE}/(?:[a-z_]+/)*(?:\w+\.py\b)?", text) if "NAME" not in name]
-    modules = [ROOT / f"{name.replace('.', '/')}.py" for name in re.findall(rf"python -m ({CODE}(?:\.[a-z_]+)+)", text)]
+    modules = [ROOT / name.replace(".", "/") for name in re.findall(rf"python -m ({CODE}(?:\.[a-z_]+)+)", text)]
+    modules = [path / "__main__.py" if path.is_dir() else path.with_suffix(".py") for path in modules]
     return [str(path) for path in [*links, *files, *modules] if not path.exists()] + [
         f"make {target}" for target in re.findall(r"[`$&] ?make ([a-z-]+)", text) if target not in TARGETS
     ]

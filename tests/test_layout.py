@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-ROOMS = {room: sorted((ROOT / room).glob("*.py")) for room in ("digits", "stages", "commands")}
+ROOMS = {room: sorted((ROOT / room).rglob("*.py")) for room in ("digits", "stages", "commands")}
 
 
 def imports(file: Path) -> set[str]:
@@ -23,7 +23,13 @@ def imports(file: Path) -> set[str]:
 
 
 def modules(room: str) -> set[str]:
-    return {f"{room}.{file.stem}" for file in ROOMS[room] if file.stem != "__init__"}
+    """The modules of a room, and the packages, which are a command of several files each."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for file in ROOMS[room]
+        for path in (file, file.parent)
+        if path.stem != "__init__" and path != ROOT / room
+    }
 
 
 FORBIDDEN = {
@@ -33,13 +39,26 @@ FORBIDDEN = {
 }
 
 
+def forbidden(room: str, file: Path) -> set[str]:
+    """What a file may not import: of a command that is a package, its own modules it may."""
+    package = ".".join(file.parent.relative_to(ROOT).parts)
+    return {name for name in FORBIDDEN[room] if package == room or not f"{name}.".startswith(f"{package}.")}
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_each_room_imports_only_what_it_may(room: str):
     assert ROOMS[room]
-    wrong = {file.name: found for file in ROOMS[room] if (found := imports(file) & FORBIDDEN[room])}
+    wrong = {file.name: found for file in ROOMS[room] if (found := imports(file) & forbidden(room, file))}
     assert wrong == {}
 
 
 def test_an_import_within_a_function_is_found(tmp_path: Path):
     (tmp_path / "planted.py").write_text("def main():\n    from stages import train\n")
     assert "stages.train" in imports(tmp_path / "planted.py") & FORBIDDEN["stages"]
+
+
+def test_a_package_may_import_its_own_modules_and_no_other_command():
+    assert {"commands.draw", "commands.draw.guard", "commands.predict"} <= FORBIDDEN["commands"]
+    left = forbidden("commands", ROOT / "commands/draw/__main__.py")
+    assert "commands.predict" in left
+    assert not {name for name in left if name.startswith("commands.draw")}

@@ -143,24 +143,34 @@ class Connection(H11Protocol):
     def _watch(self) -> None:
         """Begin to wait for the end of a request, or end it."""
         if self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
-            self._deadline = self._deadline or self.loop.call_later(SLOWEST, self._end)
+            late = (408, "Request Timeout", f"the request took longer than {SLOWEST} seconds to arrive")
+            self._deadline = self._deadline or self.loop.call_later(SLOWEST, self._end, *late)
         elif self._deadline:
             self._deadline.cancel()
             self._deadline = None
 
-    def _end(self) -> None:
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn's own fails where the mistake is in the body of a request that it answers already."""
+        self._end(400, "Bad Request", "this is no HTTP request that can be read")
+
+    def _end(self, status: int, phrase: str, sentence: str) -> None:
         if not self.cycle or self.cycle.response_complete or not self.cycle.response_started:
-            self._refuse(408, "Request Timeout", f"the request took longer than {SLOWEST} seconds to arrive")
+            self._refuse(status, phrase, sentence)
         else:
             self.transport.close()
 
     def _refuse(self, status: int, phrase: str, sentence: str) -> None:
         """Answer without the application, then close; a second later, for data underway would cut the answer off."""
         self._refused = True
+        if self.cycle:
+            self.cycle.disconnected = True  # what the application may still say is not sent
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
         content = json.dumps({"error": sentence})
         self.transport.write(
             f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
             f"Connection: close\r\n\r\n{content}".encode()
         )
-        self.transport.write_eof()
+        with suppress(OSError):  # the client has gone
+            self.transport.write_eof()
         self.loop.call_later(1, self.transport.abort)
