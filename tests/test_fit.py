@@ -294,9 +294,7 @@ def descriptions(draw: st.DrawFn, shape: str) -> Network:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def little_to_collect() -> Iterator[None]:
-    """Each new network begins with a collection of garbage: there is none among what importing Keras has left."""
-    gc.freeze()
+def unfrozen_at_the_end() -> Iterator[None]:
     yield
     gc.unfreeze()
 
@@ -304,6 +302,7 @@ def little_to_collect() -> Iterator[None]:
 def made(network: Network) -> tuple[keras.Sequential, keras.optimizers.Optimizer]:
     """The same weights, the same names and the same random numbers to come, each time."""
     keras.utils.clear_session()
+    gc.freeze()  # what that collected no more: TensorFlow keeps its graphs, through which the next one would go again
     keras.utils.set_random_seed(SEED)
     model = built(network)
     steps = network.epochs * math.ceil(len(TRAINING[0]) / network.batch_size)
