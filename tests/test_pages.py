@@ -6,8 +6,12 @@ On real MNIST, where MNIST_MIRROR is a folder, what is shown has to come; elsewh
 import os
 import re
 import shlex
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from benchmarks.tables import PAGES, filled
 from tests.conftest import ROOT, Repository
 from tests.hand import write_hand
 
-ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1"}
+ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1", "make draw"}
 """What a test of the tests cannot run, or what takes long and is run before a release."""
 
 
@@ -62,6 +66,12 @@ def reader(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repos
 @pytest.mark.slow
 def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        if page.name != "draw.md" or find_spec("uvicorn"):  # which `make draw` installs
+            type_in(reader, page)
+
+
+def type_in(reader: Repository, page: Path) -> None:
+    with ExitStack() as at_work:
         for language, block in blocks(page):
             if language == "python":
                 reader.run("python", "-c", block)
@@ -69,6 +79,9 @@ def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
             for command, shown in typed(block):
                 words = " ".join(shlex.split(command, comments=True))
                 if words in ELSEWHERE:
+                    continue
+                if words.endswith("&"):
+                    at_work.enter_context(begun(reader, command.rstrip("& ")))
                     continue
                 if words.startswith("dvc queue start"):
                     command = f"{words} >/dev/null 2>&1"  # its workers would keep a pipe open for long
@@ -79,6 +92,20 @@ def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
                     wait_for_the_queue(reader)
                 if "MNIST_MIRROR" in reader.environment:
                     assert missing(shown, printed) == [], f"{page.name}: {command} printed\n{printed}"
+
+
+@contextmanager
+def begun(repository: Repository, command: str) -> Iterator[None]:
+    """What is typed with & at its end: it has begun when it has said a line, and ends with the page."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {command}"], cwd=repository.path, env=repository.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout.readline(), f"{command} said nothing"
+            yield
+        finally:
+            process.terminate()
 
 
 def wait_for_the_queue(repository: Repository) -> None:

@@ -176,14 +176,19 @@ const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[
 async function keep(label) {
   if (isEmpty()) return tell("Nothing is drawn yet: draw, then keep.");
   const body = content();
+  const kept = { strokes, file };
+  [strokes, past, file] = [[], [], null]; // at once: the next one may be begun before the answer comes
+  underway.clear();
+  changed();
+  tell("");
   try {
     await ask(`keep?class=${encodeURIComponent(label)}`, { method: "POST", body, headers: typeOf(body) });
   } catch (error) {
+    if (isEmpty()) ({ strokes, file } = kept);
+    else past.unshift(kept.strokes);
+    changed();
     return tell(`Not kept: ${error.message}`, true);
   }
-  [strokes, past, file] = [[], [], null];
-  underway.clear();
-  changed();
   const counts = await survey();
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
   tell(`Kept as ${label}, which has ${pictures(counts[label])} now; all together ${pictures(all)}.`);

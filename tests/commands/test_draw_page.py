@@ -319,6 +319,15 @@ def test_a_click_keeps_too_and_what_is_kept_can_be_taken_back(paper: Paper, home
     assert paper.page.locator("#kept img").count() == 1
 
 
+def test_the_next_digit_may_be_begun_before_the_last_one_is_kept(paper: Paper, home: Repository):
+    paper.page.route("**/keep?*", lambda route: (paper.draw(DIGITS["1"]), route.continue_()))
+    paper.draw(DIGITS["7"])
+    paper.page.keyboard.press("7")
+    paper.told("Kept as 7")
+    assert paper.page.locator("#hint:visible").count() == 0
+    assert len(kept(home)) == 1
+
+
 def test_nothing_is_kept_where_nothing_is_drawn(paper: Paper, home: Repository):
     paper.page.keyboard.press("7")
     paper.told("Nothing is drawn yet")
