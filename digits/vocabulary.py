@@ -33,7 +33,7 @@ KEEPING_LAYERS = frozenset([
 OTHER_LAYERS = frozenset([
     "Activation", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Discretization", "ELU", "Embedding",
     "Equalization", "LeakyReLU", "Masking", "MelSpectrogram", "PReLU", "RandAugment", "RandomBrightness",
-    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop", "RandomElasticTransform",
+    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop",
     "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
     "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear",
     "RandomTranslation", "RandomZoom", "ReLU", "Resizing", "STFTSpectrogram", "Softmax", "Solarization",
@@ -54,6 +54,9 @@ REFUSED_LAYERS = {
     ),
     "it takes words, categories, labels or boxes, where images come in": (
         "CategoryEncoding CutMix HashedCrossing Hashing MaxNumBoundingBoxes MixUp ReversibleEmbedding"
+    ),
+    "it draws otherwise where the size of a batch is not known beforehand, as `fit` may not know it": (
+        "RandomElasticTransform"
     ),
     "it is a part of a layer": "GRUCell LSTMCell SimpleRNNCell",
     "it only says what a layer is": "Layer",

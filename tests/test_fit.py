@@ -178,7 +178,6 @@ IMAGES = {  # of shape (7, 7, 1)
     "RandomColorJitter": some(RANDOM | {"brightness_factor": factors}),
     "RandomContrast": some(RANDOM | {"factor": factors}),
     "RandomCrop": some({"height": st.just(5), "width": st.just(6)}, seed=seeds),
-    "RandomElasticTransform": some(RANDOM),
     "RandomErasing": some(RANDOM),
     "RandomFlip": some(seed=seeds),
     "RandomGaussianBlur": some(RANDOM),
