@@ -109,7 +109,7 @@ def row(asked: str, waits: list[float], seconds: float | None) -> dict[str, obje
     """What is kept of a measurement; the browser asks no more often than there is something new to ask."""
     p50, p95 = np.percentile(np.array(waits) * 1000, [50, 95])
     rate = len(waits) / seconds if seconds else np.nan
-    print(f"{asked}: {len(waits):,} answers, {rate:.0f} a second, p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+    print(f"{asked}: {len(waits):,} answers, p50 {p50:.0f} ms, p95 {p95:.0f} ms")
     return {"asked": asked, "answers": len(waits), "rate": rate, "p50": p50, "p95": p95}
 
 

@@ -229,6 +229,8 @@ async function survey() {
     return item;
   }));
   $("next").hidden = !last.length;
+  const lonely = Object.keys(counts).filter((name) => counts[name] === 1);
+  $("lonely").textContent = lonely.length ? `Of ${lonely.join(", ")} keep another one first: a class needs two.` : "";
   return counts;
 }
 

@@ -167,6 +167,16 @@ def test_nothing_else_is_shown_or_taken_away(server: Server, home: Repository, p
     assert (home.path / "data/own/README.md").exists()
 
 
+def test_a_picture_of_one_s_own_is_not_taken_away_through_the_page(server: Server, home: Repository):
+    own = home.path / IMAGES / "7/from-my-phone.png"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_bytes(seven())
+    assert server.ask("DELETE", f"/kept/7/{own.name}").error == "there is no such drawing"
+    assert server.ask("GET", "/kept").json["counts"]["7"] == 1
+    assert own.exists()
+    own.unlink()
+
+
 def listing(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*") if "__pycache__" not in str(path)}
 

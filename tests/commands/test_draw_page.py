@@ -311,6 +311,7 @@ def test_a_click_keeps_too_and_what_is_kept_can_be_taken_back(paper: Paper, home
         paper.draw(DIGITS[digit])
         paper.page.get_by_role("button", name=f"Keep as {digit}").click()
         paper.told(f"Kept as {digit}")
+    assert paper.page.text_content("#lonely") == "Of 1, 3 keep another one first: a class needs two."
     assert paper.page.locator("#kept img").count() == 2
     assert paper.page.locator("#classes [data-class='3'] small").text_content() == "1 kept"
     paper.page.get_by_role("button", name="Take back this drawing of 3").click()
