@@ -59,8 +59,10 @@ def dense_flops(network: Network) -> float | None:
     width, widths = 784, []
     for layer in network.layers:
         if layer.name == "Dense":
-            widths.append(width * layer.arguments["units"])
-            width = layer.arguments["units"]
+            units = layer.arguments["units"]
+            units = 10 if units == "classes" else units
+            widths.append(width * units)
+            width = units
         elif layer.name not in {"Flatten", "Dropout", "BatchNormalization"}:
             return None
     return 6 * sum(widths) - 2 * widths[0]
