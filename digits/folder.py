@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,15 +89,35 @@ class Pile:
         self._order = np.arange(0)
 
     def append(self, pixels: bytes) -> None:
-        """Put an image on top."""
-        self._file.write(pixels)
+        """Put an image on top.
+
+        Raises:
+            Refusal: the disk is full.
+        """
+        with self._roomy():
+            self._file.write(pixels)
         self.shape = (self.shape[0] + 1, *self.shape[1:])
 
     def sort(self, order: np.ndarray) -> None:
-        """Keep the images of these places, in this order."""
-        self._file.flush()
+        """Keep the images of these places, in this order.
+
+        Raises:
+            Refusal: the disk is full.
+        """
+        with self._roomy():
+            self._file.flush()
         self._order = order
         self.shape = (len(order), *self.shape[1:])
+
+    @contextmanager
+    def _roomy(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise Refusal(
+                f"{where} has no room for the images ({error.strerror or error}); point TMPDIR elsewhere"
+            ) from error
 
     def __getitem__(self, places: np.ndarray) -> np.ndarray:
         """The images at these places: uint8 of shape (m, height, width, channels)."""
@@ -125,18 +146,19 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     names = sorted({image.name for image in found})
     structure = len(problems)
     shape = (wanted.side, wanted.side, 3 if wanted.color else 1)
-    pile, digests, kept = Pile(shape), [], []
+    pile, digests, framed, kept = Pile(shape), [], [], []
     for image, read in zip(found, read_all(found, wanted.framing, shape, bar), strict=True):
         if read.refused:
             problems.append((image.path, read.refused))
         else:
             pile.append(read.pixels)
             digests.append(read.digest)
+            framed.append(hashlib.blake2b(read.pixels, digest_size=8).digest())
             kept.append(image)
     unreadable = len(problems) - structure
     if wanted.unreadable == "skip":
         del problems[structure:]
-    firsts = once(kept, digests, problems)
+    firsts = once(kept, digests, framed, problems)
     labels = np.array([names.index(kept[place].name) for place in firsts], np.int64)
     in_test = np.array([int.from_bytes(digests[place][:8], "big") / 2**64 < wanted.test for place in firsts], bool)
     check_classes(folder, names, labels, in_test, problems)
@@ -230,26 +252,40 @@ def read_all(found: list[Found], framing: str, shape: tuple[int, int, int], bar:
 
 
 def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Iterator[list[Read]]:
-    """What `read` makes of each chunk, in order, a few chunks ahead.
+    """What `read` makes of each chunk, in order, a few chunks ahead. No process outlives this.
 
     Raises:
         Refusal: a process ended before its work.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process, which ends the others
-    executor = ProcessPoolExecutor(cores, get_context("spawn"), ignore)
+    executor = ProcessPoolExecutor(cores, get_context("spawn"))
     ahead: deque[Future[list[Read]]] = deque()
     try:
         for chunk in chunks:
-            ahead.append(executor.submit(read, chunk))
+            with without_ctrl_c():
+                ahead.append(executor.submit(read, chunk))
             if len(ahead) > 4 * cores:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
     except BrokenProcessPool as error:
         raise Refusal("a process that read images was ended from outside, perhaps for want of memory") from error
+    except BaseException:  # such as Ctrl-C: a chunk of photographs takes half a minute, which nobody wants to wait for
+        for process in active_children():
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C wait; a process that is started meanwhile never gets it, from its first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def read_some(paths: list[Path], framing: str, shape: tuple[int, int, int]) -> list[Read]:
@@ -286,25 +322,30 @@ def hash_pixels(picture: Image.Image) -> bytes:
             colors[colors[..., 3] == 0] = 0  # nobody sees what color is where nothing is
             known.update(colors.data)
         else:
-            known.update(np.asarray(strip).tobytes())
+            known.update(np.asarray(strip).astype("<f8").data)  # which holds what 16 and 32 bits can
     return known.digest()
 
 
-def once(kept: list[Found], digests: list[bytes], problems: Problems) -> list[int]:
-    """The places of the pictures, each once, in the order of their hashes; and what is said of the others."""
+def once(kept: list[Found], digests: list[bytes], framed: list[bytes], problems: Problems) -> list[int]:
+    """The places of the pictures, each once, in the order of their hashes; and what is said of the others.
+
+    A photograph and its copy as PNG show the same and may be framed a little differently, as a JPEG can be decoded
+    smaller: which of them stays follows from `framed`, the images' hashes, and not from their names.
+    """
     firsts: dict[bytes, int] = {}
     twice = []
-    for place, digest in enumerate(digests):
+    for place in sorted(range(len(kept)), key=lambda place: (digests[place], framed[place])):
+        digest = digests[place]
         first = kept[firsts.setdefault(digest, place)]
         if first.name != kept[place].name:
             problems.append((kept[place].path, f"shows the same picture as {printable(first.path)}, of another class"))
         elif firsts[digest] != place:
             twice.append((kept[place].path, first.path))
-    for path, first_path in twice[:MOST_NAMED]:
+    for path, first_path in sorted(twice)[:MOST_NAMED]:
         print(f"{printable(path)} shows the same picture as {printable(first_path)}: counted once")
     if len(twice) > MOST_NAMED:
         print(f"and {len(twice) - MOST_NAMED:,} more pictures that are there already")
-    return [firsts[digest] for digest in sorted(firsts)]
+    return list(firsts.values())
 
 
 def check_classes(folder: Path, names: list[str], labels: np.ndarray, in_test: np.ndarray, problems: Problems) -> None:

@@ -8,7 +8,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from scipy import ndimage
 
 from digits.command import Refusal
@@ -18,6 +18,7 @@ SIDE = 28  # pixels of MNIST's images
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 EIGHT_BIT_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 25  # bytes; profiles of scanners and monitors have more than Pillow's 1 MiB
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
 WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
 DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
@@ -56,7 +57,9 @@ def decode(content: bytes, draft: bool = False) -> Image.Image:
                 raise Refusal(f"has {frames} frames, expected a single picture")
             if draft:
                 image.draft("L", (WORKING_SIDE, WORKING_SIDE))
-            return ImageOps.exif_transpose(image)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies even what lies right
+            return image
     except Refusal:
         raise
     except Image.DecompressionBombError as error:
@@ -275,7 +278,8 @@ def whole(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
         uint8 of that shape. A picture of that very size and kind comes as it is.
     """
     height, width, channels = shape
-    flat = _flattened(image).convert("L" if channels == 1 else "RGB")
+    flat, mode = _flattened(image), "L" if channels == 1 else "RGB"
+    flat = flat if flat.mode == mode else flat.convert(mode)  # which would copy a photograph
     scale = min(height / flat.height, width / flat.width)
     size = max(round(flat.width * scale), 1), max(round(flat.height * scale), 1)
     small = np.asarray(flat if size == flat.size else flat.resize(size, Image.Resampling.LANCZOS))
@@ -296,9 +300,11 @@ def _flattened(image: Image.Image) -> Image.Image:
         seen = np.asarray(layer.convert("L"))[alpha > 127]
         page = Image.new("RGBA", layer.size, "black" if seen.size and seen.mean() > 127 else "white")
         return Image.alpha_composite(page, layer).convert("RGB")
+    if image.mode == "LAB":
+        return image.convert("RGB")  # from where alone there is a way to grey
     if image.mode in EIGHT_BIT_MODES:
         return image
-    return Image.fromarray(np.rint(_brightness(image) * 255).astype(np.uint8))
+    return Image.fromarray(np.rint(_brightness(image).clip(0, 1) * 255).astype(np.uint8))
 
 
 def read_picture(content: bytes, framing: Framing, shape: tuple[int, ...]) -> np.ndarray:

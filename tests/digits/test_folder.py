@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from digits import folder as folders
 from digits.command import Refusal
@@ -104,6 +105,31 @@ def test_the_same_picture_counts_once_however_it_was_saved(images: Path, capsys:
     found = gathered(images)
     assert (found.images.shape[0], found.duplicates) == (60, 4)
     assert "cat/again.bmp shows the same picture as" in capsys.readouterr().out
+
+
+def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_are_called(tmp_path: Path):
+    framed = Folder(kind="folder", framing="digit", test=0.4)
+    kept = []
+    for names in (("a.jpg", "z.png"), ("z.jpg", "a.png")):
+        images = tmp_path / names[0]
+        for scale in range(40, 48):
+            for name, picture in (("seven", seven(scale)), ("neves", ImageOps.mirror(seven(scale)))):
+                path = images / name / f"{scale} {names[0]}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path)
+                decode(path.read_bytes()).save(path.with_name(f"{scale} {names[1]}"))  # a draft of a JPEG is another
+        found = gathered(images, framed)
+        assert found.duplicates == 16
+        kept.append(content(found))
+    assert kept[0] == kept[1]
+
+
+def test_the_same_deep_picture_counts_once_in_either_order_of_bytes(images: Path):
+    values = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) * 80
+    Image.fromarray(values).save(images / "cat/deep.png")
+    Image.frombytes("I;16B", (28, 28), values.astype(">u2").tobytes()).save(images / "cat/deep.tiff")
+    Image.fromarray(values.astype(np.int32)).save(images / "cat/deeper.tiff")
+    assert gathered(images).duplicates == 2
 
 
 def test_the_same_picture_of_two_classes_is_refused_with_both_names(images: Path):
@@ -345,6 +371,30 @@ def test_a_photograph_is_read_upright():
     assert found[10, 35] < 50
 
 
+def test_a_picture_in_cie_lab_becomes_grey():
+    picture = Image.frombytes("LAB", (1, 1), bytes([255, 0, 0]))
+    assert folders.whole(picture, (1, 1, 1))[0, 0, 0] > 250
+
+
+def test_what_is_below_black_is_black():
+    picture = Image.fromarray(np.array([[-300, 0, 255]], np.int32))
+    assert folders.whole(picture, (1, 3, 1)).ravel().tolist() == [0, 0, 255]
+
+
+def test_a_png_with_a_monitors_large_profile_is_read(images: Path):
+    drawing(99).save(images / "cat/profiled.png", icc_profile=bytes(3_000_000))
+    assert gathered(images).images.shape[0] == 61
+
+
+def test_a_full_disk_is_told_with_what_to_do(images: Path, monkeypatch: pytest.MonkeyPatch):
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(folders.tempfile, "TemporaryFile", lambda: full)
+        with pytest.raises(Refusal, match=r"has no room for the images .No space left on device.; point TMPDIR else"):
+            gathered(images)
+        with suppress(OSError):  # it closes with what it could not write
+            full.close()
+
+
 def script(images: Path, body: str) -> subprocess.Popen[str]:
     """A process that gathers in other processes, one image each."""
     program = (
@@ -359,8 +409,9 @@ def script(images: Path, body: str) -> subprocess.Popen[str]:
     path = images.parent / "program.py"
     path.write_text(program)
     return subprocess.Popen(
-        [sys.executable, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
@@ -371,12 +422,13 @@ def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
     assert said == "error: a process that read images was ended from outside, perhaps for want of memory\n"
 
 
-def test_ctrl_c_ends_every_reading_process_in_a_line(images: Path):
-    slow = "sys.stderr.write('reading\\n'); folder.decode = lambda content: time.sleep(0.5)"
-    slow = f"if __name__ != '__main__':\n    {slow}\n"
-    process = script(images, slow)
+@pytest.mark.parametrize("at", ["start", "work"])
+def test_ctrl_c_ends_every_reading_process_at_once_and_in_a_line(images: Path, at: str):
+    slow = "    say = lambda: sys.stderr.write('reading\\n') + time.sleep(60)\n"
+    slow += "    say()\n" if at == "start" else "    folder.decode = lambda content: say()\n"
+    process = script(images, f"if __name__ != '__main__':\n{slow}")
     assert process.stderr.readline() == "reading\n"
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]  # which waits until all have closed their end
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    said = process.communicate(timeout=30)[1]  # which waits until all have closed their end
     assert process.returncode == 130
     assert said.replace("reading\n", "") == "interrupted\n"
