@@ -234,25 +234,41 @@ def test_aliases_that_would_fill_the_memory(folder: Path, key: str):
 
 
 def picture(form: str, mode: str) -> bytes:
-    """A small picture as a file of that format."""
+    """A small picture as a file of that format, turned as a camera may have been held."""
     y, x = np.mgrid[:12, :10] * 20
-    file = io.BytesIO()
-    Image.fromarray(np.stack([x, y, x ^ y, 255 - x], axis=-1).astype(np.uint8), "RGBA").convert(mode).save(file, form)
+    image = Image.fromarray(np.stack([x, y, x ^ y, 255 - x], axis=-1).astype(np.uint8), "RGBA")
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 250)
+    else:
+        image = (image if mode == "RGBA" else image.convert("RGB")).convert(mode)
+    turned, file = Image.Exif(), io.BytesIO()
+    turned[274] = 6
+    image.save(file, form, **({} if form in {"GIF", "BMP"} else {"exif": turned}))
     return file.getvalue()
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
-def test_damaged_pictures(folder: Path, form: str):
-    modes = {"JPEG": ["L", "RGB", "CMYK"], "GIF": ["P"], "WEBP": ["RGB", "RGBA"]}.get(form, ["1", "L", "RGB", "RGBA"])
-    pictures = [picture(form, mode) for mode in modes]
+MODES = {
+    "PNG": ["1", "L", "P", "I;16", "RGB", "RGBA"],
+    "JPEG": ["L", "RGB", "CMYK"],
+    "GIF": ["P"],
+    "WEBP": ["RGB", "RGBA"],
+    "BMP": ["1", "L", "RGB", "RGBA"],
+    "TIFF": ["1", "L", "I;16", "F", "RGB", "RGBA", "CMYK", "LAB"],
+}
+SHAPES = [("whole", (28, 28, 1)), ("whole", (28, 28, 3)), ("digit", (28, 28, 1))]
 
-    @given(st.one_of([damaged(whole, header=64) for whole in pictures]))
-    def read(content: bytes) -> None:
+
+@pytest.mark.parametrize("form", MODES)
+def test_damaged_pictures(folder: Path, form: str):
+    pictures = [picture(form, mode) for mode in MODES[form]]
+
+    @given(st.one_of([st.just(whole) | damaged(whole, header=64) for whole in pictures]), st.sampled_from(SHAPES))
+    def read(content: bytes, framed: tuple[str, tuple[int, int, int]]) -> None:
         (folder / "picture").write_bytes(content)
         with bounds(2**30):  # 64 megapixels are let in
-            found = read_one(folder / "picture", "whole", (28, 28, 1))
+            found = read_one(folder / "picture", *framed)
         assert bool(found.refused) != bool(found.pixels)
-        assert len(found.pixels) in {0, 784}
+        assert len(found.pixels) in {0, np.prod(framed[1])}
         assert "\n" not in found.refused
 
     read()
