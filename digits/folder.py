@@ -281,6 +281,9 @@ def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Itera
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
     """Let Ctrl-C wait; a process that is started meanwhile never gets it, from its first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
