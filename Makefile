@@ -53,9 +53,13 @@ torture: .venv/installed-dev .venv/installed-draw ## kill, starve and race the p
 		tests/test_bad_bytes.py tests/test_fit.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
 		tests/torture/drawing.py
 
+.PHONY: sweep-installed
+sweep-installed: .venv/installed-sweep ## install what searches need beside: Ray and Optuna (docs/sweeps.md)
+
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
-	for name in requirements requirements-draw requirements-dev requirements-uv; do \
+	for name in requirements requirements-draw requirements-dev requirements-uv requirements-sweep \
+		requirements-remotes; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
 
@@ -65,8 +69,9 @@ lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	@sh make/install.sh requirements-dev.txt && touch .venv/installed $@
 
-.venv/installed-draw: requirements-draw.txt | .venv/installed
-	@sh make/install.sh requirements-draw.txt && touch .venv/installed $@
+# Beside what is there, tests' and lints' tools or not; the packages that all share have one version.
+.venv/installed-%: requirements-%.txt | .venv/installed
+	@others=$$(ls .venv/installed-dev 2>/dev/null); sh make/install.sh $< && touch .venv/installed $$others $@
 
 # Without one, and where it was replaced after the installation, the installation looks at it anew.
 .venv/bin/python: ;

@@ -488,9 +488,7 @@ def test_a_home_that_cannot_be_written_to_is_no_hindrance(machine: Repository, t
     assert works(machine)
 
 
-@pytest.mark.parametrize(
-    "file", ["requirements.txt", "requirements-draw.txt", "requirements-dev.txt", "requirements-uv.txt"]
-)
+@pytest.mark.parametrize("file", [file.name for file in ROOT.glob("requirements*.txt")])
 def test_every_requirement_is_pinned_and_has_its_hashes(file: str):
     requirements = (ROOT / file).read_text().replace("\\\n", "").splitlines()
     for requirement in requirements:
