@@ -303,7 +303,7 @@ def read_parameters(path: Path = PATH) -> Parameters:
     try:
         return Parameters.model_validate(content)
     except ValidationError as error:
-        raise Refusal(f"{path}: {_sentence(error)}") from error
+        raise Refusal(f"{path}: {sentence(error)}") from error
 
 
 def read_networks(path: Path = PATH) -> dict[str, Network]:
@@ -315,7 +315,7 @@ def read_networks(path: Path = PATH) -> dict[str, Network]:
     return TypeAdapter(dict[str, Network]).validate_python(parse_yaml(path.read_bytes(), path)["networks"])
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
     """The first thing wrong: its key, its value, what was expected."""
     first = error.errors()[0]
     where = [*first["loc"]]
