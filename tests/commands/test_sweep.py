@@ -1,0 +1,272 @@
+"""What a sweep's file may say, what its settings are called, and what is told of them. None of it needs Ray."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rich", reason="needs rich, which comes with Ray: make sweep-installed")
+
+from commands.sweep import report
+from commands.sweep.plan import Plan, read_plan
+from commands.sweep.report import Progress
+from commands.sweep.settings import Baseline, distinct, experiment_name, key, options, read_message
+from digits.command import Refusal
+from tests.conftest import ROOT
+
+RATE = "networks.mlp.optimizer.Adam.learning_rate"
+SWEEP = {"space": {"network": ["mlp"], "networks.mlp.epochs": [1, 2]}, "search": "grid", "seeds": [1, 2]}
+BASELINE = Baseline(
+    {"network": "mlp", "fetch.dataset": "mnist", "seed": 1, "networks.mlp.epochs": 3, "networks.relu-128.epochs": 20},
+    {"mnist-and-own": ["mnist", "own"]},
+)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(workspace: Path) -> None:
+    """A working directory with this repository's params.yaml."""
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    Path("sweeps").mkdir()
+
+
+def plan(**changes: Any) -> Plan:
+    """The plan of a sweep's file; None takes a key out."""
+    content = {name: value for name, value in (SWEEP | changes).items() if value is not None}
+    Path("sweeps/tried.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return read_plan(Path("sweeps/tried.yaml"))
+
+
+def refused(**changes: Any) -> str:
+    with pytest.raises(Refusal) as refusal:
+        plan(**changes)
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value).removeprefix("sweeps/tried.yaml: ")
+
+
+def space(**domains: Any) -> dict[str, Any]:
+    """A space over mlp's parameters, __ for the dots of their names."""
+    return {"network": ["mlp"], **{f"networks.mlp.{name.replace('__', '.')}": found for name, found in domains.items()}}
+
+
+def test_a_grid_has_every_setting_once():
+    settings = plan(space=space(epochs=[1, 2, 5], batch_size={"range": [100, 300, 100]})).settings
+    found = {(setting["networks.mlp.epochs"], setting["networks.mlp.batch_size"]) for setting in settings}
+    assert found == set(itertools.product([1, 2, 5], [100, 200, 300]))
+    assert len(settings) == 9
+
+
+def test_settings_that_differ_in_what_does_not_matter_are_one():
+    found = plan(space={"network": ["mlp", "relu-128"], "networks.mlp.epochs": [1, 2]})
+    assert [distinct(setting, found.baseline) for setting in found.settings] == [
+        {"network": "mlp", "networks.mlp.epochs": 1},
+        {"network": "mlp", "networks.mlp.epochs": 2},
+        {"network": "relu-128"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"spaces": {}}, "spaces is an unknown key"),
+        ({"space": {}}, "space is {}, "),
+        ({"space": None}, "space is missing"),
+        ({"search": "bayes"}, "search is 'bayes', expected 'grid', 'random' or 'tpe'"),
+        ({"metric": "accuracy"}, "metric is 'accuracy', expected 'val_accuracy' or 'val_loss'"),
+        ({"stop": "median"}, "stop is 'median', expected 'asha'"),
+        ({"seeds": [1, 1]}, "seeds names 1 twice, expected different seeds"),
+        ({"seeds": []}, "seeds is []"),
+        ({"seeds": [-1]}, "seeds.0 is -1, expected greater than or equal to 0"),
+        ({"space": {"seed": [1, 2]}}, "seeds stands beside space.seed, expected one of the two"),
+        ({"space": {"networks.mlp.epoch": [1]}}, "space.networks.mlp.epoch is no parameter of params.yaml, expected "),
+        ({"space": {"networks.mlp.epochs": [1]}}, "space.networks.mlp.epochs changes nothing, as network is convnet; "),
+        ({"space": {"plot.dpi": [100]}}, "space.plot.dpi changes no trial, expected a parameter of the data or the "),
+        ({"space": space(epochs=[])}, "space.networks.mlp.epochs is empty, expected values to choose from"),
+        ({"space": space(epochs=[1, 1])}, "space.networks.mlp.epochs names 1 twice"),
+        ({"space": space(epochs=[0])}, "space.networks.mlp.epochs: networks.mlp.epochs is 0, expected greater than "),
+        ({"space": space(epochs=["two"])}, "space.networks.mlp.epochs: 'two' stands where params.yaml has 3, "),
+        ({"space": space(epochs=[1.5])}, "space.networks.mlp.epochs: networks.mlp.epochs is 1.5, "),
+        ({"space": space(epochs={"choice": [1]})}, "space.networks.mlp.epochs: 'choice' is an unknown kind, "),
+        ({"space": space(epochs={"range": [3, 1]})}, "space.networks.mlp.epochs: range is [3, 1], expected the "),
+        ({"space": space(epochs={"range": [1, 3, 0]})}, "space.networks.mlp.epochs: range is [1, 3, 0], "),
+        ({"space": space(epochs=7)}, "space.networks.mlp.epochs is 7, expected a list of values, {range: [LOW, "),
+        ({"space": {"network": ["nosuch"]}}, "space.network: network: 'nosuch' is unknown, expected one of convnet, "),
+        ({"space": {"prepare.validation.size": [0]}}, "prepare.validation.size is 0: trials are chosen by validation "),
+        ({"trials": 3}, "trials is 3, expected none with search: grid, which tries every setting"),
+        ({"search": "tpe"}, "trials is missing, expected how many settings search: tpe is to try"),
+        ({"search": "random", "trials": 3}, "trials is 3, the space has 2 settings: search: grid tries them all"),
+        ({"resources": {"cpus": 0}}, "resources.cpus is 0, expected greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_what_a_sweep_cannot_mean_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str):
+    assert refused(**changes).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("ends", "sentence"),
+    [
+        ({"uniform": [0.1, 0.01]}, "uniform is [0.1, 0.01], expected the lower end first and a higher one"),
+        ({"uniform": [0.1, 0.1]}, "uniform is [0.1, 0.1], expected the lower end first and a higher one"),
+        ({"logarithmic": [0, 0.01]}, "logarithmic is [0, 0.01], expected ends above 0"),
+        ({"logarithmic": [0.01]}, "logarithmic is [0.01], expected [LOW, HIGH], all numbers"),
+        ({"uniform": [0.1, float("inf")]}, "uniform is [0.1, inf], expected [LOW, HIGH], all numbers"),
+        ({"uniform": [0.1, 20.0]}, "networks.mlp.optimizer: learning_rate is 20.0, expected a number above 0 and "),
+    ],
+)  # fmt: skip
+def test_an_interval_that_is_none_is_refused_in_a_sentence(ends: dict[str, list[float]], sentence: str):
+    found = refused(space={"network": ["mlp"], RATE: ends}, search="tpe", trials=5)
+    assert found.startswith(f"space.{RATE}: {sentence}")
+
+
+def test_an_interval_has_no_place_in_a_grid():
+    found = refused(space={"network": ["mlp"], RATE: {"uniform": [0.001, 0.01]}})
+    assert found == f"space.{RATE} has no end of values, expected a list or a range in a grid"
+
+
+def test_a_grid_of_more_than_100_000_points_is_refused():
+    axes = space(epochs={"range": [1, 1000]}, batch_size={"range": [1, 101]})
+    assert refused(space=axes).startswith("the grid has 101,000 points, expected up to 100,000")
+
+
+def test_trials_without_validation_images_are_refused():
+    content = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(content.replace("    size: 0.1 #", "    size: 0 #"))
+    assert refused().startswith("prepare.validation.size is 0: trials are chosen by validation images")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("gone", None, "sweeps/gone.yaml is no file, expected a sweep's, as sweeps/NAME.yaml"),
+        ("a.b", "", "sweeps/a.b.yaml gives its experiments their names, expected up to 60 letters, digits, _ and -"),
+        ("list", "- 1\n", "sweeps/list.yaml holds [1], expected a sweep"),
+        ("empty", "", "sweeps/empty.yaml holds nothing, expected a sweep"),
+        ("broken", "space: [\n", "sweeps/broken.yaml is not YAML: "),
+    ],
+)
+def test_a_file_that_is_no_sweep_is_refused_in_a_sentence(name: str, content: str | None, sentence: str):
+    if content is not None:
+        Path(f"sweeps/{name}.yaml").write_text(content)
+    with pytest.raises(Refusal, match="^") as refusal:
+        read_plan(Path(f"sweeps/{name}.yaml"))
+    assert str(refusal.value).startswith(sentence)
+
+
+def test_what_stands_in_params_yaml_anyway_is_no_part_of_a_setting():
+    assert distinct({"networks.mlp.epochs": 3, "network": "mlp", "seed": 5}, BASELINE) == {}
+    assert distinct({"networks.mlp.epochs": 4, "networks.relu-128.epochs": 4}, BASELINE) == {"networks.mlp.epochs": 4}
+    joined = {"fetch.dataset": "mnist-and-own", "datasets.own.test": 0.1, "datasets.digits.test": 0.1}
+    assert distinct(joined, BASELINE) == {"fetch.dataset": "mnist-and-own", "datasets.own.test": 0.1}
+
+
+def test_an_experiment_tells_its_setting_again():
+    setting = {"network": "mlp", "networks.mlp.epochs": 4, RATE: 0.004, "networks.mlp.jit_compile": True}
+    _, message, *_ = options(setting, 7)
+    assert read_message(message, experiment_name("tried", setting, 7)) == (setting, 7)
+    assert read_message(message, experiment_name("other", setting, 7)) == (setting, 7)
+    assert read_message(message, experiment_name("tried", setting, 8)) is None
+    assert read_message("a message of somebody's", "mine") is None
+    assert read_message(json.dumps([1]), "mine") is None
+
+
+def test_values_are_typed_as_hydra_reads_them():
+    assert options({"a": "it's", "b": True, "c": 1e-05}, 1)[2:] == [
+        "-S", "a='it\\'s'", "-S", "b=true", "-S", "c=1e-05", "-S", "seed=1",
+    ]  # fmt: skip
+
+
+def progress_of(values: dict[int, list[float]], **changes: Any) -> Progress:
+    """A sweep that is over, with the validation accuracies of each number of epochs by seed."""
+    seeds = list(range(1, 1 + len(next(iter(values.values())))))
+    progress = Progress(plan(space=space(epochs=list(values)), seeds=seeds, **changes), {}, [])
+    for epochs, of_seeds in values.items():
+        drawn = {"network": "mlp", "networks.mlp.epochs": epochs}
+        setting = distinct(drawn, progress.plan.baseline)
+        for seed, value in zip(seeds, of_seeds, strict=True):
+            name = experiment_name("tried", setting, seed)
+            progress.numbers[name] = {"val_accuracy": value, "val_loss": 1 - value, "accuracy": value - 0.01}
+        progress.started(str(epochs), drawn)
+        progress.result(str(epochs), float(np.mean(of_seeds)), epochs, len(seeds), "")
+        progress.ended(str(epochs))
+    return progress
+
+
+def test_settings_are_ranked_by_their_mean_over_the_seeds():
+    table = report.table(progress_of({1: [0.9, 0.92], 2: [0.97, 0.95], 4: [0.99, 0.9]}))
+    assert list(table["networks.mlp.epochs"]) == [2, 4, 1]
+    assert list(table["rank"]) == [1, 2, 3]
+    assert list(table["val_accuracy (mean)"]) == [0.96, 0.945, 0.91]
+    assert list(table["seed 1"]) == [0.97, 0.99, 0.9]
+
+
+def test_less_of_a_loss_is_better():
+    table = report.table(progress_of({1: [0.9, 0.92], 2: [0.97, 0.95]}, metric="val_loss"))
+    assert list(table["networks.mlp.epochs"]) == [2, 1]
+
+
+def test_the_ranking_tells_no_test_accuracy_and_the_end_tells_the_bests():
+    progress = progress_of({1: [0.9, 0.92], 2: [0.97, 0.95]})
+    for numbers in progress.numbers.values():
+        numbers["accuracy"] = 0.12345
+    assert "12" not in report.table(progress).to_csv()
+    assert "test accuracy of the best: 12.35% \u00b1 0.00 (12.35% 12.35%)" in report.conclusion(progress)
+
+
+def test_the_best_is_better_only_where_the_interval_over_the_seeds_says_so():
+    clear = report.conclusion(progress_of({1: [0.900, 0.910, 0.905], 2: [0.950, 0.961, 0.954]}))
+    assert (
+        "The best is better than the second: apart by 5.000 points, 95% interval 4.752 to 5.248 over 3 seeds" in clear
+    )
+    unclear = report.conclusion(progress_of({1: [0.90, 0.95, 0.93], 2: [0.94, 0.92, 0.95]}))
+    assert "No evidence that the best is better than the second: apart by" in unclear
+    alone = report.conclusion(progress_of({1: [0.90], 2: [0.94]}))
+    assert "One seed each does not tell" in alone
+
+
+def test_the_interval_is_students():
+    low, high = report.difference_interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5)
+
+
+def test_a_trial_that_failed_is_named_and_not_ranked(capsys: pytest.CaptureFixture[str]):
+    progress = progress_of({1: [0.9], 2: [0.95]})
+    drawn = {"network": "mlp", "networks.mlp.epochs": 9}
+    progress.started("bad", drawn)
+    progress.result("bad", float("nan"), 1, 0, "loss is not a number")
+    progress.ended("bad")
+    assert "failed  loss is not a number  network mlp, epochs 9" in capsys.readouterr().out
+    assert progress.summary().startswith("2 done, 0 stopped, 1 failed, 0 running of 2; best 95.00%")
+    last = report.table(progress).iloc[-1]
+    assert (last["rank"], last["state"], last["note"]) == ("", "failed", "loss is not a number")
+
+
+def test_a_picture_is_drawn_of_every_kind_of_parameter():
+    axes = space(epochs=[1, 2], batch_size={"range": [100, 300]}) | {RATE: {"logarithmic": [0.001, 0.01]}}
+    progress = Progress(plan(space=axes, search="random", trials=2), {}, [])
+    for place, rate in enumerate((0.002, 0.009)):
+        drawn = {"network": "mlp", "networks.mlp.epochs": 1, "networks.mlp.batch_size": 150, RATE: rate}
+        for seed in (1, 2):
+            name = experiment_name("tried", distinct(drawn, progress.plan.baseline), seed)
+            progress.numbers[name] = {"val_accuracy": 0.9 + rate, "val_loss": 1, "accuracy": 0.9}
+        progress.started(str(place), drawn)
+        progress.result(str(place), 0.9, 1, 2, "")
+        progress.ended(str(place))
+    figure = report.draw(progress)
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "network",
+        "epochs",
+        "batch_size",
+        "optimizer.Adam.learning_rate",
+        "",
+    ]
+    assert figure.axes[3].get_xscale() == "log"
+    assert len(figure.axes[-1].lines) == 2 + 5  # a line a setting, and the axes
+
+
+def test_keys_tell_settings_apart():
+    assert key({"a": 1}) != key({"a": True}) != key({"a": 1.5})
+    assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})

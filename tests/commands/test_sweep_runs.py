@@ -1,0 +1,144 @@
+"""Sweeps on this machine alone: what they leave, what they refuse, how they end."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repository
+from tests.sweeps import experiments, model, processes, start_sweep, sweep, wait_for, write_sweep
+
+pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
+
+ACTIVATION = "networks.mlp.layers.1.Dense.activation"
+ONE_GOOD = {"network": ["mlp"], "networks.mlp.epochs": [1], ACTIVATION: ["relu", "nosuch"]}
+
+
+@pytest.fixture
+def quiet(repository: Repository, tmp_path: Path) -> Repository:
+    """A finished repository whose sweeps keep their files in a folder of the test's own."""
+    folder = Path("/tmp") / f"r{os.getpid()}-{time.monotonic_ns() % 10**6}"  # short, as sockets' paths have to be
+    folder.mkdir()
+    repository.environment["TMPDIR"] = str(folder)
+    return repository
+
+
+def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_failure(
+    quiet: Repository, tmp_path: Path
+):
+    file = write_sweep(quiet, space=ONE_GOOD)
+    assert len(sweep(quiet, file, "--dry-run").splitlines()) == 2
+    printed = sweep(quiet, file)
+    assert "1 done, 0 stopped, 1 failed, 0 running of 2" in printed
+    assert "Could not interpret activation function identifier: nosuch" in printed
+    (name,) = experiments(quiet)
+    assert name in quiet.dvc("exp", "show", "--csv")
+    assert f"to have it: dvc exp apply {name} && dvc repro" in printed
+    assert (quiet.path / "sweeps/tried/picture.png").stat().st_size > 10_000
+    ranking = (quiet.path / "sweeps/tried/ranking.csv").read_text()
+    assert [line.split(",")[:2] for line in ranking.splitlines()[1:]] == [["1", "done"], ["", "failed"]]
+    assert list(Path(quiet.environment["TMPDIR"]).iterdir()) == []
+
+    assert "--resume goes on" in sweep(quiet, file, fails=True)
+    before = experiments(quiet)
+    sweep(quiet, file, "--resume")
+    assert experiments(quiet) == before
+    assert (quiet.path / "sweeps/tried/ranking.csv").read_text() == ranking
+
+    alone = quiet.copy(tmp_path / "alone")
+    alone.dvc("exp", "run", "-n", "alone", "-S", "network=mlp", "-S", "networks.mlp.epochs=1", "evaluate")
+    assert model(alone, experiments(alone)["alone"]) == model(quiet, before[name])
+
+    quiet.dvc("exp", "apply", name)
+    assert "Running stage 'train'" not in quiet.dvc("repro")
+
+
+@pytest.mark.slow
+def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
+    quiet.dvc("exp", "run", "-n", "mine", "-S", "network=mlp", "-S", "networks.mlp.epochs=1", "evaluate")
+    quiet.run("git", "checkout", "--quiet", "--force", ".")
+    printed = sweep(quiet, write_sweep(quiet, space={"network": ["mlp"], "networks.mlp.epochs": [1]}))
+    assert "to have it: dvc exp apply mine && dvc repro" in printed
+    assert list(experiments(quiet)) == ["mine"]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_failures_alone_ends_with_1(quiet: Repository):
+    printed = sweep(quiet, write_sweep(quiet, space=ONE_GOOD | {ACTIVATION: ["nosuch"]}), fails=True)
+    assert "error: no setting was trained with all its seeds; sweeps/tried/ranking.csv says why" in printed
+
+
+@pytest.mark.slow
+def test_weak_trials_are_stopped_early_and_leave_no_experiment(quiet: Repository):
+    rates = {
+        "network": ["mlp"],
+        "networks.mlp.optimizer.Adam.learning_rate": [0.007, 1e-06],
+        "networks.mlp.epochs": [5],
+    }
+    printed = sweep(quiet, write_sweep(quiet, space=rates, stop="asha", resources={"cpus": 2}))
+    assert "1 done, 1 stopped, 0 failed" in printed
+    assert len(experiments(quiet)) == 1
+
+
+@pytest.mark.parametrize("command", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
+def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(quiet: Repository, command: signal.Signals):
+    process = start_sweep(quiet, write_sweep(quiet))
+    clones = Path(quiet.environment["TMPDIR"])
+    wait_for(lambda: list(clones.glob("*/sweep-*/clone-0/models/../plots")) and processes("stages.train"))
+    if command == signal.SIGINT:
+        os.killpg(process.pid, command)  # as a terminal does
+    else:
+        process.send_signal(command)
+    printed, said = process.communicate(timeout=60)
+    assert (printed, said) == ("", "interrupted\n" if command == signal.SIGINT else "")
+    assert process.returncode == (130 if command == signal.SIGINT else 1)  # the latter is Ray's
+    wait_for(lambda: not processes(quiet.environment["TMPDIR"]), 10)
+    assert list(clones.iterdir()) == []
+    assert experiments(quiet) == {}
+
+
+def test_a_dirty_workspace_is_refused_with_what_to_do(quiet: Repository):
+    file = write_sweep(quiet)
+    quiet.replace("params.yaml", "epochs: 3", "epochs: 4")
+    (quiet.path / "stages" / "new.py").touch()
+    printed = sweep(quiet, file, fails=True)
+    assert printed == (
+        "error: params.yaml, stages/new.py differ from the last commit, and trials would not see it: `git commit` or "
+        "`git stash` first, then `dvc checkout`\n"
+    )
+
+
+def test_a_repository_without_a_commit_is_refused(quiet: Repository):
+    file = write_sweep(quiet)
+    quiet.run("git", "checkout", "--quiet", "--orphan", "empty")
+    assert "error: this repository has no commit, and trials start from one" in sweep(quiet, file, fails=True)
+
+
+def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
+    printed = sweep(quiet, write_sweep(quiet), "--address", "127.0.0.1:1", fails=True)
+    assert printed.startswith("error: no DVC remote is configured, through which the nodes of a cluster get the data")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("listener", ["nobody", "somebody else"])
+def test_an_address_where_no_ray_answers_is_refused(quiet: Repository, listener: str, tmp_path: Path):
+    quiet.dvc("remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
+    quiet.commit("Keep data and models on the shelf")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if listener == "somebody else" else 1
+        printed = sweep(quiet, write_sweep(quiet), "--address", f"127.0.0.1:{port}", fails=True)
+    assert printed == (
+        f"error: no Ray answers at 127.0.0.1:{port} within 10 s, expected the address that `ray start` told\n"
+    )
+
+
+def test_an_environment_without_ray_is_told_what_to_make(quiet: Repository, tmp_path: Path):
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "ray.py").write_text("raise ImportError(name='ray')\n")
+    quiet.environment["PYTHONPATH"] = str(tmp_path / "hidden")
+    printed = sweep(quiet, write_sweep(quiet), fails=True)
+    assert printed == "error: ray is not installed, and sweeps need it: make sweep-installed\n"
