@@ -266,9 +266,9 @@ def conclusion(progress: Progress) -> str:
 def draw(progress: Progress) -> Figure:
     """Draw each parameter against the metric, and every setting as a line through its parameters to the metric."""
     plan, ranked = progress.plan, rank(progress)
-    names = [name for name in plan.sweep.space if name != "seed"]
+    names = [name for name, domain in plan.sweep.space.items() if name != "seed" and len(domain.ends()) > 1]
     columns = min(max(len(names), 1), 3)
-    rows = math.ceil(len(names) / columns)
+    rows = max(math.ceil(len(names) / columns), 1)
     figure = plt.figure(figsize=(10, 3 * rows + 4))
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=[3] * rows + [4])
     for place, name in enumerate(names):
@@ -323,7 +323,7 @@ def _draw_lines(axis: Axes, names: list[str], plan: Plan, ranked: list[Ranked]) 
         good = (mean - low) / (high - low or 1)
         whole = _whole(entry.setting, plan)
         heights = [_share(plan.sweep.space[name], whole[name]) if name in whole else math.nan for name in names]
-        color = plt.get_cmap("viridis_r")(1 - good if plan.mode == "max" else good)
+        color = plt.get_cmap("viridis_r")(good if plan.mode == "max" else 1 - good)
         axis.plot(range(len(names) + 1), [*heights, good], color=color, lw=1.2, marker="o", ms=3)
     for place, name in enumerate(names):
         domain = plan.sweep.space[name]

@@ -257,14 +257,13 @@ def test_a_picture_is_drawn_of_every_kind_of_parameter():
         progress.ended(str(place))
     figure = report.draw(progress)
     assert [axis.get_xlabel() for axis in figure.axes] == [
-        "network",
         "epochs",
         "batch_size",
         "optimizer.Adam.learning_rate",
         "",
     ]
-    assert figure.axes[3].get_xscale() == "log"
-    assert len(figure.axes[-1].lines) == 2 + 5  # a line a setting, and the axes
+    assert figure.axes[2].get_xscale() == "log"
+    assert len(figure.axes[-1].lines) == 2 + 4  # a line a setting, and the axes
 
 
 def test_keys_tell_settings_apart():
