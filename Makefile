@@ -69,9 +69,9 @@ lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	@sh make/install.sh requirements-dev.txt && touch .venv/installed $@
 
-# Beside what is there, tests' and lints' tools or not; the packages that all share have one version.
+# Beside what is there; the packages that all share have one version.
 .venv/installed-%: requirements-%.txt | .venv/installed
-	@others=$$(ls .venv/installed-dev 2>/dev/null); sh make/install.sh $< && touch .venv/installed $$others $@
+	@sh make/install.sh $< && touch $@
 
 # Without one, and where it was replaced after the installation, the installation looks at it anew.
 .venv/bin/python: ;
