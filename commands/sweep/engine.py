@@ -66,6 +66,7 @@ def own_ray(cores: int) -> Iterator[Path]:
         cores: that the trials share.
     """
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    tempfile.tempdir = str(folder)  # Ctrl-C leaves what Tune and others make there
     try:
         ray.init(
             num_cpus=cores, object_store_memory=STORE_BYTES, include_dashboard=False, log_to_driver=False,
@@ -73,6 +74,7 @@ def own_ray(cores: int) -> Iterator[Path]:
         )  # fmt: skip
         yield folder
     finally:
+        tempfile.tempdir = None
         ray.shutdown()
         for _ in range(SHUTDOWN_TRIES):  # whoever was killed may still be writing
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,11 @@
 """Sweeps on this machine alone: what they leave, what they refuse, how they end."""
 
 import os
+import shutil
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,13 @@ ONE_GOOD = {"network": ["mlp"], "networks.mlp.epochs": [1], ACTIVATION: ["relu",
 
 
 @pytest.fixture
-def quiet(repository: Repository, tmp_path: Path) -> Repository:
+def quiet(repository: Repository) -> Iterator[Repository]:
     """A finished repository whose sweeps keep their files in a folder of the test's own."""
     folder = Path("/tmp") / f"r{os.getpid()}-{time.monotonic_ns() % 10**6}"  # short, as sockets' paths have to be
     folder.mkdir()
     repository.environment["TMPDIR"] = str(folder)
-    return repository
+    yield repository
+    shutil.rmtree(folder)
 
 
 def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_failure(
@@ -103,7 +106,7 @@ def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(quiet: Rep
 
 def test_a_dirty_workspace_is_refused_with_what_to_do(quiet: Repository):
     file = write_sweep(quiet)
-    quiet.replace("params.yaml", "epochs: 3", "epochs: 4")
+    quiet.replace("params.yaml", "dpi: 120", "dpi: 130")
     (quiet.path / "stages" / "new.py").touch()
     printed = sweep(quiet, file, fails=True)
     assert printed == (
