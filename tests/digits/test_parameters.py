@@ -163,6 +163,6 @@ def test_a_tag_that_would_run_code_runs_none(tmp_path: Path):
 
 def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path):
     text = (ROOT / "params.yaml").read_text()
-    assert text.count("learning_rate: 0.01\n") == 3
+    assert "learning_rate: 0.01\n" in text
     (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.01\n", "learning_rate: 1e-2\n"))
     assert read_parameters(tmp_path / "params.yaml") == read_parameters(ROOT / "params.yaml")
