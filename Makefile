@@ -66,12 +66,9 @@ lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 .venv/installed: requirements.txt .venv/bin/python
 	@sh make/install.sh requirements.txt && touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
-	@sh make/install.sh requirements-dev.txt && touch .venv/installed $@
-
 # Beside what is there; the packages that all share have one version.
-.venv/installed-%: requirements-%.txt | .venv/installed
-	@sh make/install.sh $< && touch $@
+.venv/installed-%: requirements-%.txt .venv/installed
+	@sh make/install.sh $< && touch .venv/installed $@
 
 # Without one, and where it was replaced after the installation, the installation looks at it anew.
 .venv/bin/python: ;

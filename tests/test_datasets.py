@@ -18,8 +18,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.idx import header
-from tests.conftest import ONE_EPOCH, Repository, stages_run
+from tests.conftest import ONE_EPOCH, ROOT, Repository, stages_run
 from tests.hand import write_hand
+from tests.test_declarations import complaints_about_run
 
 SYMBOLS = [f"the symbol {letter!r}" if number % 5 else letter for number, letter in enumerate(
     "abcdefghijklmnopqrstuvwxyzABDEFGHNQRTYJKLMPSUVWXZ"[:47]
@@ -113,6 +114,17 @@ def test_files_made_in_another_order_at_another_time_give_the_same_lock(joined: 
     repository.dvc("add", "data/own/images")
     repository.dvc("repro", "--force")
     assert repository.run("git", "status", "--short") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["fetch", "prepare", "train", "evaluate", "plot", "page"])
+def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
+    joined: Repository, tmp_path: Path, stage: str
+):
+    repository = joined.copy(tmp_path / "repository")
+    audit = ("-B", "-X", f"pycache_prefix={tmp_path}", str(ROOT / "tests/audit.py"))
+    repository.run("python", *audit, stage, str(tmp_path / "report.json"))
+    assert complaints_about_run(repository.path, stage, tmp_path / "report.json", unread=frozenset()) == []
 
 
 @pytest.mark.slow
