@@ -81,11 +81,12 @@ def write_raw(name: str, loaded: dict[str, Loaded], repeat: dict[str, int]) -> N
     """
     task = next(iter(loaded.values())).task
     label_type = np.uint8 if len(task.classes) <= 256 else np.int16
+    in_test = np.concatenate([of.in_test for of in loaded.values()])
+    if in_test.all() or not in_test.any():
+        raise Refusal(f"{name} has no {'training' if in_test.all() else 'test'} images; add images")
     for split, names in ((False, TRAIN), (True, TEST)):
         chosen = {source: np.flatnonzero(of.in_test == split) for source, of in loaded.items()}
         count = sum(map(len, chosen.values()))
-        if not count:
-            raise Refusal(f"{name} has no {'test' if split else 'training'} images; add images")
         shape = next(iter(loaded.values())).images.shape[1:]
         images = (
             loaded[source].images[some]

@@ -126,6 +126,8 @@ class Join(Section):
             raise ValueError(f"of names {_first_twice(self.of)!r} twice, expected different datasets")
         for name in self.repeat.keys() - set(self.of):
             raise ValueError(f"repeat names {name!r}, expected one of {', '.join(self.of)}")
+        if not any(self.repeat.get(name, 1) for name in self.of):
+            raise ValueError("repeat has 0 for each dataset, expected one at least to train on")
         return self
 
 

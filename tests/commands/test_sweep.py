@@ -1,4 +1,4 @@
-"""What a sweep's file may say, what its settings are called, and what is told of them. None of it needs Ray."""
+"""What a sweep's file may say, what its settings are called, and what is told of them."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-pytest.importorskip("rich", reason="needs rich, which comes with Ray: make sweep-installed")
+pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
 from commands.sweep import report
 from commands.sweep.plan import Plan, read_plan

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_the_described_one_is_refused(workspace: Path):
 def test_without_images_to_test_on_nothing_is_written(workspace: Path):
     with pytest.raises(Refusal, match="one has no test images"):
         write_raw("one", {"one": replace(loaded(9), in_test=np.zeros(9, bool))}, {})
-    assert not (RAW / "dataset.json").exists()
+    assert not RAW.exists()
 
 
 @pytest.mark.parametrize(

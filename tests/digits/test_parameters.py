@@ -16,6 +16,12 @@ TINY = {"layers": ["Flatten"], "optimizer": {"SGD": {"learning_rate": 0.1}}, "ep
 def changed(tmp_path: Path, key: str, value: object) -> Path:
     """params.yaml with one value changed."""
     content = parse_yaml((ROOT / "params.yaml").read_bytes(), ROOT / "params.yaml")
+    content["datasets"] |= {
+        "twice": {"kind": "join", "of": ["mnist", "mnist"]},
+        "untaught": {"kind": "join", "of": ["mnist", "own"], "repeat": {"mnist": 0, "own": 0}},
+        "nested": {"kind": "join", "of": ["mnist", "mnist-and-own"]},
+        "lonely": {"kind": "join", "of": ["mnist", "nobody"]},
+    }
     *path, last = key.split(".")
     place = content
     for part in path:
@@ -57,6 +63,10 @@ def test_the_committed_file_holds_the_six_networks():
         ("datasets.mnist.classes", ["a", "b\n"], "datasets.mnist.classes.1: 'b.*n' is no name that can be shown"),
         ("datasets.mnist.sha256", ["b" * 64], "datasets.mnist.sha256 is .* at least 4"),
         ("datasets.mnist.sha256", ["b" * 63] * 4, "datasets.mnist.sha256.0 is 'bbb.*match pattern"),
+        ("fetch.dataset", "twice", "datasets.twice: of names 'mnist' twice, expected different datasets"),
+        ("fetch.dataset", "untaught", "datasets.untaught: repeat has 0 for each dataset, expected one at least"),
+        ("fetch.dataset", "nested", "datasets.nested.of names 'mnist-and-own', a join itself, expected"),
+        ("fetch.dataset", "lonely", "datasets.lonely.of: 'nobody' is unknown, expected one of"),
         ("datasets", {"mnist": {}, "a.b": {}}, "datasets: 'a.b' cannot be chosen, expected a name without dots"),
         ("prepare.validation.size", -1, "prepare.validation.size: -1 is neither a count"),
         ("prepare.validation.size", 1.5, "prepare.validation.size: 1.5 is neither"),
