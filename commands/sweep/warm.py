@@ -6,6 +6,7 @@ DVC asked for it, and gives the same bytes. FOLDER/python is what the trials fin
 process does not answer, that is Python itself.
 """
 
+import contextlib
 import json
 import os
 import runpy
@@ -42,6 +43,7 @@ def main() -> None:
     """Import what the stages need, then run them one after the other, until whoever started this ends."""
     if not hasattr(os, "pidfd_open"):
         return  # not Linux: Python itself will do
+    starter = os.pidfd_open(os.getppid())  # which Ray may kill without a word to this process
     folder = Path(sys.argv[1])
     import pandas  # noqa: F401
     import sklearn.metrics  # noqa: F401
@@ -57,14 +59,18 @@ def main() -> None:
         shim.write_text(SHIM.format(python=sys.executable, socket=str(path)))
         shim.chmod(0o755)
         shim.replace(folder / CLIENT)
-        while True:
+        waited_for: list[Any] = [server, starter]
+        while starter not in select.select(waited_for, [], [])[0]:
             client, _ = server.accept()
             with client:
-                serve(client)
+                serve(client, starter)
 
 
-def serve(client: socket.socket) -> None:
-    """Run the stage that the client asks for, with its files, and tell it how that ended; end it if the client goes."""
+def serve(client: socket.socket, starter: int) -> None:
+    """Run the stage that the client asks for, with its files, and tell it how that ended.
+
+    The stage ends too if the client goes, or whoever started this process, of whom `starter` is a pidfd.
+    """
     first, files, *_ = socket.recv_fds(client, 1, 3)
     asked = first
     while asked and not asked.endswith(b"\n") and len(asked) < MOST_BYTES:
@@ -80,7 +86,7 @@ def serve(client: socket.socket) -> None:
     for file in files:
         os.close(file)
     ended = os.pidfd_open(stage)
-    waited_for: list[Any] = [ended, client]
+    waited_for: list[Any] = [ended, client, starter]
     readable, _, _ = select.select(waited_for, [], [])
     if ended not in readable:
         os.kill(stage, signal.SIGKILL)
@@ -88,7 +94,8 @@ def serve(client: socket.socket) -> None:
     os.close(ended)
     code = os.waitstatus_to_exitcode(status)
     if ended in readable:
-        client.sendall(str(code if code >= 0 else 128 - code).encode())
+        with contextlib.suppress(OSError):
+            client.sendall(str(code if code >= 0 else 128 - code).encode())
 
 
 def run_stage(files: list[int], arguments: list[str], folder: str, environment: dict[str, str]) -> None:
