@@ -77,6 +77,11 @@ def processes(word: str) -> dict[int, str]:
     return found
 
 
+def training_in(folder: Path) -> bool:
+    """Whether a stage `train` is at work somewhere in a folder."""
+    return any(folder in Path(f"/proc/{pid}/cwd").resolve().parents for pid in processes("stages.train"))
+
+
 class Nodes:
     """Two Ray nodes that run."""
 
@@ -87,11 +92,7 @@ class Nodes:
 
     def training_on(self, node: int) -> bool:
         """Whether a stage of a trial is at work on the first or the second node."""
-        return any(
-            str(self.folder / str(node)) in str(folder)
-            for pid in processes("stages.train")
-            if (folder := Path(f"/proc/{pid}/cwd").resolve())
-        )
+        return training_in(self.folder / str(node))
 
     def kill(self, node: int) -> None:
         """End a node as a power failure does."""

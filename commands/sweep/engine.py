@@ -34,6 +34,7 @@ os.environ |= {
 }
 
 import optuna
+import psutil
 import ray
 from ray import cloudpickle, tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
@@ -42,14 +43,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from commands.sweep import settings as settings_module
 from commands.sweep import trial as trial_module
-from commands.sweep.trial import Job, Mailbox, Numbers, Trial
+from commands.sweep.trial import LOOK, Job, Mailbox, Numbers, Trial
 
 SEED = 1  # of what the searches draw: the same file asks for the same settings
 ANSWER_S = 10
 NODE_ANSWER_S = 60
 STORE_BYTES = 100 * 2**20  # of shared memory: what goes through it are bundles
 MOST_DRAWS = 100
-SHUTDOWN_TRIES = 100
 LOST_TRIES = 3  # times that a trial is begun anew after its node was lost
 PINNED = ("requirements.txt", "requirements-sweep.txt")
 
@@ -66,7 +66,7 @@ def own_ray(cores: int) -> Iterator[Path]:
         cores: that the trials share.
     """
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-    tempfile.tempdir = str(folder)  # Ctrl-C leaves what Tune and others make there
+    before, os.environ["TMPDIR"], tempfile.tempdir = os.environ.get("TMPDIR"), str(folder), str(folder)
     try:
         ray.init(
             num_cpus=cores, object_store_memory=STORE_BYTES, include_dashboard=False, log_to_driver=False,
@@ -75,12 +75,24 @@ def own_ray(cores: int) -> Iterator[Path]:
         yield folder
     finally:
         tempfile.tempdir = None
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
         ray.shutdown()
-        for _ in range(SHUTDOWN_TRIES):  # whoever was killed may still be writing
-            shutil.rmtree(folder, ignore_errors=True)
-            if not folder.exists():
-                break
-            time.sleep(0.1)
+        while processes := _whose_temporary_folder_is_in(folder):  # as the Git of a trial that Ray has killed
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(LOOK)
+        shutil.rmtree(folder)
+
+
+def _whose_temporary_folder_is_in(folder: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["environ"])
+        if process.pid != os.getpid() and (process.info["environ"] or {}).get("TMPDIR", "").startswith(str(folder))
+    ]
 
 
 @contextlib.contextmanager

@@ -124,6 +124,7 @@ class Clone:
         self._lock, self.path = _first_free(base)
         self._at_work = self.path.with_suffix(".at-work")
         self._log = self.path.with_suffix(".log")
+        self._temporary = self.path.with_suffix(".temporary")
         self._warm: Path | None = None  # a folder with a `python` that is quick to begin, see warm.py
         _patiently(lambda: self._prepare(bundle))
         self._warm = self.path.with_suffix(".warm")
@@ -134,6 +135,8 @@ class Clone:
     def _prepare(self, bundle: bytes) -> None:
         if self._at_work.exists():  # whoever had it last was killed, and may have left locks
             shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)  # what was killed leaves files there
+        self._temporary.mkdir()
         self._at_work.touch()
         if not (self.path / ".git").exists():
             self._git("init", "--quiet", str(self.path), cwd=self.path.parent)
@@ -234,7 +237,7 @@ class Clone:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
         first = f"{self._warm}{os.pathsep}" if self._warm else ""
         path = f"{first}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return kept | self._job.identity | {"PATH": path}
+        return kept | self._job.identity | {"PATH": path, "TMPDIR": str(self._temporary)}
 
     @contextlib.contextmanager
     def _leashed(self, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:

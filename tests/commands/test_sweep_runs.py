@@ -5,13 +5,13 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Repository
-from tests.sweeps import experiments, model, processes, start_sweep, sweep, wait_for, write_sweep
+from tests.sweeps import experiments, model, processes, start_sweep, sweep, training_in, wait_for, write_sweep
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
@@ -86,12 +86,20 @@ def test_weak_trials_are_stopped_early_and_leave_no_experiment(quiet: Repository
     assert len(experiments(quiet)) == 1
 
 
-@pytest.mark.parametrize("command", [signal.SIGINT, signal.SIGTERM])
+def begins(clones: Path) -> bool:
+    return any(clones.glob("*/sweep-*/clone-0"))
+
+
+@pytest.mark.parametrize(
+    ("command", "moment"), [(signal.SIGINT, training_in), (signal.SIGTERM, training_in), (signal.SIGINT, begins)]
+)
 @pytest.mark.slow
-def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(quiet: Repository, command: signal.Signals):
+def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(
+    quiet: Repository, command: signal.Signals, moment: Callable[[Path], bool]
+):
     process = start_sweep(quiet, write_sweep(quiet))
     clones = Path(quiet.environment["TMPDIR"])
-    wait_for(lambda: list(clones.glob("*/sweep-*/clone-0/models/../plots")) and processes("stages.train"))
+    wait_for(lambda: moment(clones))
     if command == signal.SIGINT:
         os.killpg(process.pid, command)  # as a terminal does
     else:
