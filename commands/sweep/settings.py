@@ -89,9 +89,9 @@ def _typed(value: Value) -> str:
 
 
 def described(setting: Setting) -> str:
-    """A setting in a line, for people: the end of each name will do."""
+    """A setting in a line, for people: the end of each name will do, a layer's with its number."""
     return ", ".join(f"{_short(name)} {_typed(value).strip(chr(39))}" for name, value in setting.items()) or "as it is"
 
 
 def _short(name: str) -> str:
-    return ".".join(name.split(".")[-2:]) if ".layers." in name else name.split(".")[-1]
+    return name.split(".layers.")[-1] if ".layers." in name else name.split(".")[-1]
