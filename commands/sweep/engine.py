@@ -37,6 +37,7 @@ import optuna
 import psutil
 import ray
 from ray import cloudpickle, tune
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -50,6 +51,7 @@ ANSWER_S = 10
 NODE_ANSWER_S = 60
 STORE_BYTES = 100 * 2**20  # of shared memory: what goes through it are bundles
 MOST_DRAWS = 100
+WRONG_TOKEN = "InvalidAuthToken"  # in what Ray says
 LOST_TRIES = 3  # times that a trial is begun anew after its node was lost
 PINNED = ("requirements.txt", "requirements-sweep.txt")
 
@@ -131,21 +133,16 @@ def _check_answers(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise Refusal(f"--address is {address!r}, expected HOST:PORT of a Ray that runs")
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` does
+    asked = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check", "--address", address]
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-        asked = [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "health-check",
-            "--skip-version-check",
-            "--address",
-            address,
-        ]
-        answer = subprocess.run(asked, capture_output=True, timeout=ANSWER_S, check=False).returncode == 0
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=ANSWER_S, check=False)
     except (OSError, OverflowError, subprocess.TimeoutExpired):
-        answer = False
-    if not answer:
+        answer = None
+    if answer and WRONG_TOKEN in answer.stderr:
+        raise Refusal(f"the Ray at {address} wants another token, expected its ~/.ray/auth_token here")
+    if not answer or answer.returncode:
         raise Refusal(f"no Ray answers at {address} within {ANSWER_S} s, expected the address that `ray start` told")
 
 
