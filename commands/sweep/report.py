@@ -1,6 +1,7 @@
 """What a sweep says while it runs, and what it leaves: a ranking, a picture, a verdict."""
 
 import math
+import re
 import statistics
 import sys
 import time
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -274,8 +276,12 @@ def draw(progress: Progress) -> Figure:
     for place, name in enumerate(names):
         _draw_parameter(figure.add_subplot(grid[place // columns, place % columns]), name, plan, ranked)
     _draw_lines(figure.add_subplot(grid[rows, :]), names, plan, ranked)
-    some = f"{len(ranked)} settings, {max((len(entry.seeds) for entry in ranked), default=0)} seed(s) each"
-    figure.suptitle(f"{plan.name}: {some}")
+    seeds = max((len(entry.seeds) for entry in ranked), default=0)
+    others = sum(trial.state in ("stopped", "failed") for trial in progress.trials.values())
+    figure.suptitle(
+        f"{plan.name}: the {len(ranked)} settings that were trained with {seeds} seed{'s' if seeds != 1 else ''}"
+        + (f"; {others} more were stopped early or failed" if others else "")
+    )
     return figure
 
 
@@ -296,8 +302,15 @@ def _draw_parameter(axis: Axes, name: str, plan: Plan, ranked: list[Ranked]) -> 
         words = [shortened(str(value), 14) for value in domain.options]
         axis.set_xticks(range(len(words)), words)
         axis.set_xlim(-0.5, len(words) - 0.5)
-    elif domain.logarithmic:
-        axis.set_xscale("log")
+    else:
+        if domain.logarithmic:
+            axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        between = math.sqrt(domain.low * domain.high) if domain.logarithmic else (domain.low + domain.high) / 2
+        ticks = [domain.low, between, domain.high]
+        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    if plan.sweep.metric == "val_accuracy":
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.set_xlabel(shortened(_short(name), 40), parse_math=False)
     axis.set_ylabel(NAMES[plan.sweep.metric])
 
@@ -334,11 +347,16 @@ def _draw_lines(axis: Axes, names: list[str], plan: Plan, ranked: list[Ranked]) 
     axis.axvline(len(names), color=QUIET, lw=0.8)
     for height, value in ((0, low), (1, high)):
         axis.text(len(names) + 0.02, height, told(value, plan.sweep.metric), fontsize=7, va="center")
-    labels = [shortened(_short(name), 26) for name in names]
-    axis.set_xticks(range(len(names) + 1), [*labels, NAMES[plan.sweep.metric]], fontsize=8)
+    labels = [_in_lines(_short(name)) for name in names]
+    axis.set_xticks(range(len(names) + 1), [*labels, _in_lines(NAMES[plan.sweep.metric])], fontsize=8)
     axis.set_yticks([])
     axis.set_ylim(-0.05, 1.05)
     axis.spines[["left", "bottom"]].set_visible(False)
+
+
+def _in_lines(name: str) -> str:
+    """A name, cut at its dots and spaces, as narrow as a column of the picture."""
+    return "\n".join(shortened(part, 16) for part in re.split(r"[. ]", name))
 
 
 def _share(domain: Choices | Interval, value: Value) -> float:

@@ -16,7 +16,9 @@ from tests.sweeps import experiments, model, processes, start_sweep, sweep, trai
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
 ACTIVATION = "networks.mlp.layers.1.Dense.activation"
-ONE_GOOD = {"network": ["mlp"], "networks.mlp.epochs": [1], ACTIVATION: ["relu", "nosuch"]}
+ONE_EPOCH = {"network": ["mlp"], "networks.mlp.epochs": [1]}
+UNITS = "networks.mlp.layers.1.Dense.units"
+ONE_GOOD = ONE_EPOCH | {ACTIVATION: ["relu", "nosuch"], UNITS: [256, 10**9]}  # the latter fit into no memory
 
 
 @pytest.fixture
@@ -33,16 +35,17 @@ def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_
     quiet: Repository, tmp_path: Path
 ):
     file = write_sweep(quiet, space=ONE_GOOD)
-    assert len(sweep(quiet, file, "--dry-run").splitlines()) == 2
+    assert len(sweep(quiet, file, "--dry-run").splitlines()) == 4
     printed = sweep(quiet, file)
-    assert "1 done, 0 stopped, 1 failed, 0 running of 2" in printed
+    assert "1 done, 0 stopped, 3 failed, 0 running of 4" in printed
     assert "Could not interpret activation function identifier: nosuch" in printed
+    assert "OOM when allocating tensor with shape[784,1000000000]" in printed
     (name,) = experiments(quiet)
     assert name in quiet.dvc("exp", "show", "--csv")
     assert f"to have it: dvc exp apply {name} && dvc repro" in printed
     assert (quiet.path / "sweeps/tried/picture.png").stat().st_size > 10_000
     ranking = (quiet.path / "sweeps/tried/ranking.csv").read_text()
-    assert [line.split(",")[:2] for line in ranking.splitlines()[1:]] == [["1", "done"], ["", "failed"]]
+    assert [line.split(",")[:2] for line in ranking.splitlines()[1:]] == [["1", "done"], *[["", "failed"]] * 3]
     assert list(Path(quiet.environment["TMPDIR"]).iterdir()) == []
 
     assert "--resume goes on" in sweep(quiet, file, fails=True)
@@ -70,7 +73,7 @@ def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
 
 @pytest.mark.slow
 def test_a_sweep_of_failures_alone_ends_with_1(quiet: Repository):
-    printed = sweep(quiet, write_sweep(quiet, space=ONE_GOOD | {ACTIVATION: ["nosuch"]}), fails=True)
+    printed = sweep(quiet, write_sweep(quiet, space=ONE_EPOCH | {ACTIVATION: ["nosuch"]}), fails=True)
     assert "error: no setting was trained with all its seeds; sweeps/tried/ranking.csv says why" in printed
 
 

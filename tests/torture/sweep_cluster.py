@@ -130,3 +130,19 @@ def test_nodes_with_other_packages_are_refused_by_name_before_the_first_trial(sh
     )
     assert printed.count("\n") == 1
     assert experiments(shelved) == {}
+
+
+def test_a_ray_that_wants_a_token_gets_the_one_at_hand(shelved: Repository, folder: Path):
+    home = folder / "home"
+    token = home / ".ray" / "auth_token"
+    token.parent.mkdir(parents=True)
+    token.write_text("a" * 64)
+    shelved.environment |= {"HOME": str(home)}
+    file = write_sweep(shelved)
+    with two_nodes(folder, shelved.environment | {"RAY_AUTH_MODE": "token"}) as nodes:
+        token.write_text("b" * 64)
+        assert sweep(shelved, file, "--address", nodes.address, fails=True) == (
+            f"error: the Ray at {nodes.address} wants another token, expected its ~/.ray/auth_token here\n"
+        )
+        token.write_text("a" * 64)
+        assert "2 done, 0 stopped, 0 failed" in sweep(shelved, file, "--address", nodes.address)
