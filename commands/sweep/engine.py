@@ -133,17 +133,24 @@ def _check_answers(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise Refusal(f"--address is {address!r}, expected HOST:PORT of a Ray that runs")
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` does
-    asked = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check", "--address", address]
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=ANSWER_S, check=False)
-    except (OSError, OverflowError, subprocess.TimeoutExpired):
-        answer = None
-    if answer and WRONG_TOKEN in answer.stderr:
+    trouble = _trouble(host, int(port))
+    if WRONG_TOKEN in trouble and maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+        trouble = _trouble(host, int(port))  # with the token, which a Ray that wants none would take amiss
+    if WRONG_TOKEN in trouble:
         raise Refusal(f"the Ray at {address} wants another token, expected its ~/.ray/auth_token here")
-    if not answer or answer.returncode:
+    if trouble:
         raise Refusal(f"no Ray answers at {address} within {ANSWER_S} s, expected the address that `ray start` told")
+
+
+def _trouble(host: str, port: int) -> str:
+    """What is wrong with the Ray at an address, in Ray's own words; nothing if it is well."""
+    asked = ["-m", "ray.scripts.scripts", "health-check", "--skip-version-check", "--address", f"{host}:{port}"]
+    try:
+        socket.create_connection((host, port), timeout=ANSWER_S).close()
+        done = subprocess.run([sys.executable, *asked], capture_output=True, text=True, timeout=ANSWER_S, check=False)
+    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
+        return str(error) or "no answer"
+    return f"code {done.returncode}: {done.stderr}" if done.returncode else ""
 
 
 def pinned_packages() -> dict[str, str]:
@@ -330,7 +337,9 @@ class Watch(tune.Callback):  # type: ignore[misc] # nor has this
         self._progress.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial was begun anew as often as it may."""
+        """A trial was begun anew as often as it may, or no node took it."""
+        if trial.trial_id not in self._progress.trials:
+            self.on_trial_start(iteration, trials, trial)
         error = trial.get_error()
         self._progress.ended(trial.trial_id, _first_sentence(getattr(error, "cause", None) or error))
 

@@ -132,12 +132,17 @@ def test_nodes_with_other_packages_are_refused_by_name_before_the_first_trial(sh
     assert experiments(shelved) == {}
 
 
-def test_a_ray_that_wants_a_token_gets_the_one_at_hand(shelved: Repository, folder: Path):
-    home = folder / "home"
-    token = home / ".ray" / "auth_token"
+def tokened(repository: Repository, folder: Path) -> Path:
+    """Give the repository's user a token for Ray; gives its file."""
+    token = folder / "home" / ".ray" / "auth_token"
     token.parent.mkdir(parents=True)
     token.write_text("a" * 64)
-    shelved.environment |= {"HOME": str(home)}
+    repository.environment |= {"HOME": str(folder / "home")}
+    return token
+
+
+def test_a_ray_that_wants_a_token_gets_the_one_at_hand(shelved: Repository, folder: Path):
+    token = tokened(shelved, folder)
     file = write_sweep(shelved)
     with two_nodes(folder, shelved.environment | {"RAY_AUTH_MODE": "token"}) as nodes:
         token.write_text("b" * 64)
@@ -146,3 +151,9 @@ def test_a_ray_that_wants_a_token_gets_the_one_at_hand(shelved: Repository, fold
         )
         token.write_text("a" * 64)
         assert "2 done, 0 stopped, 0 failed" in sweep(shelved, file, "--address", nodes.address)
+
+
+def test_a_ray_that_wants_no_token_is_given_none(shelved: Repository, folder: Path):
+    tokened(shelved, folder)
+    with two_nodes(folder, shelved.environment) as nodes:
+        assert "2 done, 0 stopped, 0 failed" in sweep(shelved, write_sweep(shelved), "--address", nodes.address)
