@@ -328,9 +328,10 @@ def batches(images: np.ndarray, network: Network) -> Iterator[epoch.Split]:
             yield images[batch], TRAINING[1][batch]
 
 
-def fitted(network: Network, brightness: float = 1) -> list[np.ndarray]:
-    """What Keras makes of it, in the same form."""
+def fitted(network: Network, scale: float = 1) -> list[np.ndarray]:
+    """What Keras makes of it, in the same form; of images and initial weights that many times as large."""
     model, optimizer = made(network)
+    model.set_weights([weight * np.float32(scale) for weight in model.get_weights()])
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=not vocabulary.ends_in_probabilities(model)),
@@ -339,7 +340,7 @@ def fitted(network: Network, brightness: float = 1) -> list[np.ndarray]:
     )
     with threefry() if network.jit_compile else nullcontext():  # as `train` draws under XLA
         history = model.fit(
-            batches(TRAINING[0] * np.float32(brightness), network), epochs=network.epochs,
+            batches(TRAINING[0] * np.float32(scale), network), epochs=network.epochs,
             steps_per_epoch=math.ceil(len(TRAINING[0]) / network.batch_size),
             validation_data=VALIDATION, validation_batch_size=len(VALIDATION[0]), verbose=0,
             callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else [],
@@ -355,14 +356,15 @@ def check(network: Network) -> None:
     """Both compute the same, in another order: sums differ in their last digits, and so do the results.
 
     Except where an optimizer divides a gradient by its own size, and the gradient is such a last digit: that of a bias
-    in front of a normalization, say. What `fit` itself makes otherwise of images brighter by a millionth shows where.
+    in front of a normalization, say. What `fit` itself makes otherwise of images and weights that are larger by a
+    millionth shows where.
     """
     ours, theirs = trained(network), fitted(network)
     differences = [largest_difference(*pair) for pair in zip(ours, theirs, strict=True)]
     bounds = [1e-5 + 1e-4 * np.abs(value).max(initial=0) for value in theirs]
     if np.greater(differences, bounds).any():
-        brighter = fitted(network, brightness=1 + 1e-6)
-        bounds = [bound + 5 * largest_difference(*pair) for bound, *pair in zip(bounds, theirs, brighter, strict=True)]
+        larger = fitted(network, scale=1 + 1e-6)
+        bounds = [bound + 5 * largest_difference(*pair) for bound, *pair in zip(bounds, theirs, larger, strict=True)]
     np.testing.assert_array_less(differences, bounds)
 
 
