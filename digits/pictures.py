@@ -100,7 +100,7 @@ def _brightness(image: Image.Image) -> np.ndarray:
     values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
     whites = (1, *(2**bits - 1 for bits in (8, 10, 12, 14, 16)))  # cameras' 12 bits come in 16
     white = next((white for white in whites if values.max() <= white), values.max())
-    return values / white
+    return np.clip(values / white, 0, 1)
 
 
 def _shrunk(image: Image.Image) -> np.ndarray:

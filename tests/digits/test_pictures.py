@@ -127,6 +127,13 @@ def test_further_modes_give_the_same(image: Image.Image):
     assert difference(seven(), pictures.prepare(encoded(image, "TIFF"))) < 0.15
 
 
+@pytest.mark.parametrize("broken", [-1e30, np.nan, -np.inf])
+def test_what_is_beyond_black_counts_as_black(broken: float):
+    values = np.asarray(drawn(), np.float32) / 255
+    values[:6, :6] = broken
+    assert difference(seven(), pictures.prepare(encoded(Image.fromarray(values), "TIFF"))) < 0.15
+
+
 @pytest.mark.parametrize("pen", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
 def test_a_transparent_background_takes_any_pen(pen: tuple[int, int, int]):
     image = Image.new("RGBA", (240, 300), (*pen, 0))
