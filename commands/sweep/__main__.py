@@ -93,10 +93,12 @@ def sweep(plan: Plan, address: str | None, resume: bool) -> None:
     with contextlib.ExitStack() as stack:
         folder = None
         if address:
-            stack.enter_context(engine.cluster(address, plan.cpus))
-            experiments.push_data()
+            stack.enter_context(engine.cluster(address))
         else:
             folder = str(stack.enter_context(engine.own_ray(max(plan.cpus, engine.cores()))))
+        engine.check_room(plan.cpus, plan.sweep.resources.memory_gb)
+        if address:
+            experiments.push_data()
         signal.signal(signal.SIGTERM, _leave)  # in the place of Ray's, which leaves its folder
         job = Job(
             sweep=plan.name, commit=at, repository=experiments.first_commit(), baseline=plan.baseline,

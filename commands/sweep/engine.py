@@ -98,12 +98,11 @@ def _whose_temporary_folder_is_in(folder: Path) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def cluster(address: str, cpus: int) -> Iterator[None]:
-    """The Ray at an address, checked to be able to run these trials.
+def cluster(address: str) -> Iterator[None]:
+    """The Ray at an address, checked to be able to run trials.
 
     Args:
         address: HOST:PORT of its head.
-        cpus: that a trial takes.
 
     Raises:
         Refusal: no Ray answers there, or one of another version, or its nodes have other packages.
@@ -119,7 +118,7 @@ def cluster(address: str, cpus: int) -> Iterator[None]:
             f"({_first_sentence(error)})"
         ) from error
     try:
-        _check_nodes(cpus)
+        _check_packages()
         yield
     finally:
         ray.shutdown()
@@ -167,13 +166,32 @@ def _versions(names: list[str]) -> dict[str, str]:
     return found
 
 
-def _check_nodes(cpus: int) -> None:
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
-    if not any(node["Resources"]["CPU"] >= cpus for node in nodes):
-        most = max((int(node["Resources"]["CPU"]) for node in nodes), default=0)
-        raise Refusal(
-            f"a trial takes {cpus} cores, the largest node has {most}: set resources.cpus, or threads in params.yaml"
-        )
+def check_room(cpus: int, memory_gb: float | None) -> None:
+    """See that the Ray has a node where a trial fits, which would wait for one without end.
+
+    Args:
+        cpus: that a trial takes.
+        memory_gb: that it takes besides, if it says so.
+
+    Raises:
+        Refusal: there is none.
+    """
+    rooms = [(int(node["Resources"]["CPU"]), node["Resources"].get("memory", 0) / 2**30) for node in _nodes()]
+    if any(cores >= cpus and memory >= (memory_gb or 0) for cores, memory in rooms):
+        return
+    there = "; ".join(f"cpus {cores}, memory_gb {memory:.1f}" for cores, memory in sorted(set(rooms), reverse=True)[:5])
+    taken = f"cpus {cpus}" + (f", memory_gb {memory_gb:g}" if memory_gb else "")
+    raise Refusal(
+        f"resources: a trial takes {taken}, expected what a node has ({there or 'no node has any'}); "
+        "without resources.cpus it takes `threads` of params.yaml"
+    )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+
+
+def _check_packages() -> None:
     here = pinned_packages()
     look = ray.remote(num_cpus=0)(_versions)
     names = sorted(here.keys() - {"python"})
@@ -181,7 +199,7 @@ def _check_nodes(cpus: int) -> None:
         node["NodeManagerHostname"] + " " + node["NodeManagerAddress"]: look.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(names)
-        for node in nodes
+        for node in _nodes()
     }
     for node, answer in asked.items():
         try:

@@ -144,9 +144,11 @@ class Progress:
     def _show(self) -> None:
         if not self._live:
             return
-        table = Table(title=self.summary(), title_justify="left", box=None, pad_edge=False)
-        for heading in ("setting", "state", NAMES[self.plan.sweep.metric], "seeds"):
-            table.add_column(heading, no_wrap=True)
+        table = Table(title=self.summary(), title_justify="left", box=None, pad_edge=False, expand=True)
+        table.add_column("setting", no_wrap=True, ratio=2)
+        table.add_column("state", no_wrap=True, width=max(map(len, STATES)))
+        table.add_column(NAMES[self.plan.sweep.metric], no_wrap=True, ratio=1, min_width=19)
+        table.add_column("seeds", no_wrap=True, width=5)
         running = [trial for trial in self.trials.values() if trial.state == "running"]
         over = sorted((trial for trial in self.trials.values() if trial.state != "running"), key=self._goodness)
         for trial in [*over[:MOST_SHOWN], *running[:MOST_SHOWN]]:

@@ -138,6 +138,14 @@ def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
     assert printed.count("\n") == 1
 
 
+def test_a_trial_that_fits_on_no_node_is_refused(quiet: Repository):
+    file = write_sweep(quiet, space=ONE_EPOCH, resources={"cpus": 1, "memory_gb": 9000})
+    printed = sweep(quiet, file, fails=True)
+    assert "a trial takes cpus 1, memory_gb 9000, expected what a node has (cpus " in printed
+    assert experiments(quiet) == {}
+    assert list(Path(quiet.environment["TMPDIR"]).iterdir()) == []
+
+
 @pytest.mark.parametrize("listener", ["nobody", "somebody else"])
 def test_an_address_where_no_ray_answers_is_refused(quiet: Repository, listener: str, tmp_path: Path):
     quiet.dvc("remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
