@@ -93,9 +93,11 @@ def speed_table(runs: pd.DataFrame) -> str:
             row["fit's MiB"] = f"{plain['memory'].max():.0f}"
         rows.append(row)
     timed = runs[runs["timed"]]
+    counts = timed.groupby("network")["seed"].nunique().unique()  # a network may have been timed by itself
+    times = " or ".join(map(str, sorted(counts)))
     return (
         f"{pd.DataFrame(rows).fillna('').to_markdown(index=False)}\n\n"
-        f"Times are medians of {timed['seed'].nunique()} runs in turn, accuracies means and standard deviations over "
+        f"Times are medians of {times} runs in turn, accuracies means and standard deviations over "
         f"{runs['seed'].nunique()} seeds. In brackets stands the\nshare of what a large float32 matrix product reached "
         f"just before the run, in the median {timed['rate'].median():.0f} GFLOP/s."
     )
