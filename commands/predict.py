@@ -135,7 +135,7 @@ def main() -> None:
     parameters = read_parameters()
     from digits import network  # takes seconds
 
-    network.compute_reproducibly(parameters.seed, parameters.threads)
+    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     classifier = network.load()
     classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
     found: list[tuple[str, np.ndarray | Refusal]] = []

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from digits import processor
+
 # What the numerical libraries read from the environment: it can change every result, and dvc.yaml does not name it.
 LIBRARIES = (
     "BLIS_", "DNNL_", "GOMP_", "GOTO_", "KERAS_", "KMP_", "MATPLOTLIBRC", "MKL_", "MPLBACKEND", "NPY_", "NUMEXPR_",
@@ -42,7 +44,7 @@ def begin() -> None:
         sys.unraisablehook = _interrupt_again
     for name in [name for name in os.environ if name.startswith(LIBRARIES)]:
         del os.environ[name]
-    os.environ |= SETTINGS
+    os.environ |= SETTINGS | processor.settings(processor.chosen_instructions(processor.PARAMETERS))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
 

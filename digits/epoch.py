@@ -12,7 +12,7 @@ import numpy as np
 
 from digits.files import release
 from digits.network import FORWARD_BATCH, logits
-from digits.tensorflow import keras, tf, threefry
+from digits.tensorflow import approximate, for_xla, keras, tf
 
 STRETCHES = 20  # of an epoch, between which a progress bar can move; each is summed up by itself, watched or not
 
@@ -27,6 +27,7 @@ def compile_epoch(
     training: Split,
     batch_size: int,
     jit_compile: bool,
+    everywhere_alike: bool,
 ) -> Callable[[np.ndarray, Progress | None], tuple[float, float]]:
     """Make the function that trains the model for one epoch.
 
@@ -36,6 +37,7 @@ def compile_epoch(
         training: images and labels, as `read_split` gives them.
         batch_size: images a step.
         jit_compile: whether XLA compiles a step.
+        everywhere_alike: whether to refuse what two processors compute differently, with a ValueError by the function.
 
     Returns:
         A function of the images' order, a permutation of 0..n-1, and of what to tell how far it is, if anything. It
@@ -45,11 +47,12 @@ def compile_epoch(
 
     def step(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         truth = tf.gather(labels, batch)
-        with tf.GradientTape() as tape, threefry() if jit_compile else nullcontext():
-            found = logits(model, tf.gather(images, batch), training=True)
-            value = total_loss(model, truth, found)
-            scaled = optimizer.scale_loss(value)
-        optimizer.apply(tape.gradient(scaled, model.trainable_variables))
+        with for_xla() if jit_compile else nullcontext():
+            with tf.GradientTape() as tape:
+                found = logits(model, tf.gather(images, batch), training=True)
+                value = total_loss(model, truth, found)
+                scaled = optimizer.scale_loss(value)
+            optimizer.apply(tape.gradient(scaled, model.trainable_variables))
         return value, count_hits(truth, found)
 
     @tf.function(jit_compile=jit_compile, autograph=False)
@@ -62,11 +65,18 @@ def compile_epoch(
         _, losses, hits = tf.while_loop(lambda first, *_: first < stop, take, begin)
         return losses, hits
 
+    unchecked = everywhere_alike
+
     def run(order: np.ndarray, progress: Progress | None) -> tuple[float, float]:
+        nonlocal unchecked
         in_order = tf.constant(order.astype(np.int32))
         losses, hits = 0.0, 0
         for start, stop, size in stretches(len(order), batch_size):
-            some_losses, some_hits = steps(in_order, tf.constant(start), tf.constant(stop), size)
+            arguments = in_order, tf.constant(start), tf.constant(stop), size
+            if unchecked and (found := approximate(steps.get_concrete_function(*arguments))):
+                raise ValueError(f"two processors compute {found} differently, which `instructions: native` allows")
+            unchecked = False
+            some_losses, some_hits = steps(*arguments)
             losses, hits = losses + float(some_losses), hits + int(some_hits)
             if progress:
                 progress(stop, hits / stop, losses / stop)

@@ -6,6 +6,7 @@ TensorFlow takes seconds to import, so only what needs a network imports this mo
 import difflib
 import io
 import json
+import os
 import re
 import tempfile
 import zipfile
@@ -20,9 +21,11 @@ import pandas as pd
 from pydantic import TypeAdapter
 from scipy.special import log_softmax
 
+from digits import caches, processor
 from digits.command import Refusal
 from digits.files import release, write_bytes
 from digits.parameters import KerasObject, Network
+from digits.processor import Instructions
 from digits.task import Task
 from digits.tensorflow import keras, tf
 from digits.vocabulary import ALLOWED, check_arguments, check_class, check_outputs, check_saved
@@ -32,18 +35,31 @@ METADATA = "metadata.json"  # within the archive: here stand the classes' names 
 FORWARD_BATCH = 1000  # images; measured on 2 cores, 500 to 2,000 are equally fast
 
 
-def compute_reproducibly(seed: int, threads: int) -> None:
+def compute_reproducibly(seed: int, threads: int, instructions: Instructions) -> None:
     """Fix what a result depends on besides data and network. To be called once, before anything is computed.
 
     Args:
         seed: of the initial weights and of every random layer.
         threads: how many share a sum out among them, whatever the number of cores: the bytes depend on it.
+        instructions: what they may compute with. For avx2, caches count as equally large on each processor, and Grappler
+            changes no graph: it makes RSQRTPS of x / sqrt(y), which is another number on another processor.
+
+    Raises:
+        Refusal: TensorFlow was imported for other instructions, or is another than the pinned one.
     """
+    if not processor.settings(instructions).items() <= os.environ.items():
+        raise Refusal(f"params.yaml: instructions is not read as {instructions}, expected it at the begin of a line")
     keras.utils.set_random_seed(seed)
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+    if instructions == "avx2" and not processor.shortcoming():
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        try:
+            caches.fix_cache_sizes(Path(tf.__file__).parent / "libtensorflow_cc.so.2")
+        except caches.UnknownLibraryError as error:
+            raise Refusal(f"{error}, expected TensorFlow as requirements.txt pins it") from error
 
 
 @dataclass(frozen=True)

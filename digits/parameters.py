@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from digits.command import Refusal
+from digits.processor import Instructions
 from digits.yaml import parse_yaml
 
 PATH = Path("params.yaml")
@@ -30,6 +31,9 @@ class Section(BaseModel):
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 MOST_CLASSES = 1000
+
+SINCE = {"instructions": "instructions: avx2"}
+"""Keys that an older params.yaml does not have, and what stood for them."""
 
 Framing = Literal["digit", "whole"]
 """How a picture becomes an image: the digit found on it, in MNIST's form, or the whole of it, padded and scaled."""
@@ -247,6 +251,7 @@ class Parameters(Section):
 
     seed: Seed
     threads: int = Field(ge=1, le=256)
+    instructions: Instructions
     fetch: Fetch
     datasets: dict[str, Dataset]
     """Of which the chosen one is kept, with those that it joins."""
@@ -326,6 +331,8 @@ def sentence(error: ValidationError) -> str:
     key = ".".join(map(str, where))
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
+        case "missing" if key in SINCE:
+            return f"{key} is missing, as it came later; the line to add is `{SINCE[key]}`"
         case "missing":
             return f"{key} is missing"
         case "extra_forbidden":

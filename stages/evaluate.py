@@ -93,7 +93,7 @@ def score_sources(predictions: pd.DataFrame, images: dict[str, int]) -> dict[str
 
 def main() -> None:
     parameters = read_parameters()
-    network.compute_reproducibly(parameters.seed, parameters.threads)
+    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     classifier = network.load()
     classes = classifier.task.classes
     images, labels = read_split("test", len(classes))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from digits import network as networks
+from digits import processor
 from digits.arrays import read_split, read_task
 from digits.command import Refusal
 from digits.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
@@ -41,6 +42,7 @@ def train(
     validation: Split,
     seed: int,
     bar: bool,
+    everywhere_alike: bool,
 ) -> Iterator[Row]:
     """Train the model in place.
 
@@ -52,6 +54,7 @@ def train(
         validation: likewise; may be empty.
         seed: of the order of the images, a new one each epoch.
         bar: whether to draw a progress bar.
+        everywhere_alike: whether to refuse what two processors compute differently.
 
     Yields:
         A row after each epoch: its number from 1, accuracy and loss (the means over the epoch as it went), the same
@@ -61,7 +64,7 @@ def train(
         Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss or a weight is no longer
             a number.
     """
-    train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile)
+    train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile, everywhere_alike)
     validate = compile_validation(model)
     shuffle = np.random.default_rng(seed)
 
@@ -127,14 +130,17 @@ def main() -> None:
             f"expected no more than the {images:,} training images"
         )
 
-    networks.compute_reproducibly(parameters.seed, parameters.threads)
+    networks.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     model = networks.build(name, network, training[0].shape[1:], len(task.classes))
     steps = network.epochs * math.ceil(images / network.batch_size)
     optimizer = networks.build_optimizer(name, network, model, steps)
     model.summary()
+    if remark := processor.remark(parameters.instructions):
+        print(remark)
 
     began = time.perf_counter()
-    last = record(train(model, optimizer, network, training, validation, parameters.seed, sys.stdout.isatty()))
+    seed, watched, everywhere_alike = parameters.seed, sys.stdout.isatty(), parameters.instructions == "avx2"
+    last = record(train(model, optimizer, network, training, validation, seed, watched, everywhere_alike))
     seconds = time.perf_counter() - began
     print(f"trained in {seconds:.1f} s, {network.epochs * images / seconds:,.0f} images a second")
 

@@ -280,10 +280,16 @@ def mnist_mirror() -> Path:
 
 @pytest.fixture(scope="session")
 def small_split() -> tuple[np.ndarray, np.ndarray]:
-    """300 of scikit-learn's digits as the pipeline holds them: float32 (300, 28, 28, 1) in [0, 1], and their labels."""
+    """300 of scikit-learn's digits."""
+    return some_split(0, 300)
+
+
+def some_split(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Some of scikit-learn's digits as the pipeline holds them: float32 (n, 28, 28, 1) in [0, 1], and their labels."""
     images, labels = load_digits(return_X_y=True)
-    large = np.kron(images[:300].reshape(-1, 8, 8), np.ones((1, 3, 3)))
-    return np.pad(large, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.float32) / 16, labels[:300].astype(np.uint8)
+    large = np.kron(images[start:stop].reshape(-1, 8, 8), np.ones((1, 3, 3)))
+    padded = np.pad(large, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.float32)
+    return padded / 16, labels[start:stop].astype(np.uint8)
 
 
 def built(network: Network, shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> "keras.Sequential":

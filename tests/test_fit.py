@@ -12,25 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.datasets import load_digits
 
 from digits import epoch, vocabulary
 from digits import network as networks
 from digits.command import Refusal
 from digits.parameters import Network
-from digits.tensorflow import keras, threefry
+from digits.tensorflow import for_xla, keras
 from stages import train
-from tests.conftest import built
+from tests.conftest import built, some_split
 
 SEED = 1
 TORTURE = settings.get_current_profile_name() == "torture"
-
-
-def some_split(start: int, stop: int) -> epoch.Split:
-    images, labels = load_digits(return_X_y=True)
-    large = np.kron(images[start:stop].reshape(-1, 8, 8, 1), np.ones((1, 3, 3, 1)))
-    padded = np.pad(large, ((0, 0), (2, 2), (2, 2), (0, 0))).astype(np.float32)
-    return padded / 16, labels[start:stop].astype(np.uint8)
 
 
 TRAINING, VALIDATION = some_split(0, 40), some_split(40, 60)
@@ -314,7 +306,7 @@ METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 def trained(network: Network) -> list[np.ndarray]:
     """What `train` makes of it: each metric over the epochs, and each weight."""
     model, optimizer = made(network)
-    rows = list(train.train(model, optimizer, network, TRAINING, VALIDATION, SEED, bar=False))
+    rows = list(train.train(model, optimizer, network, TRAINING, VALIDATION, SEED, bar=False, everywhere_alike=False))
     return [np.array([row[metric] for row in rows]) for metric in METRICS] + model.get_weights()
 
 
@@ -338,7 +330,7 @@ def fitted(network: Network, scale: float = 1) -> list[np.ndarray]:
         metrics=["accuracy"],
         jit_compile=network.jit_compile,
     )
-    with threefry() if network.jit_compile else nullcontext():  # as `train` draws under XLA
+    with for_xla() if network.jit_compile else nullcontext():  # as `train` draws under XLA
         history = model.fit(
             batches(TRAINING[0] * np.float32(scale), network), epochs=network.epochs,
             steps_per_epoch=math.ceil(len(TRAINING[0]) / network.batch_size),

@@ -86,7 +86,7 @@ def main() -> None:
         from commands.draw.server import application
         from digits import network
 
-        network.compute_reproducibly(parameters.seed, parameters.threads)
+        network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
         reader = Reader()
         app = Guard(application(reader), arguments.host)
         config = uvicorn.Config(

@@ -1,0 +1,107 @@
+"""Other processors than this one, for programs that ask which they run on.
+
+Copies of the libraries, in which the instruction that asks is replaced by one that a signal handler answers as another
+processor would: other_cpuid.c has the handler. It works on x86-64 Linux of any maker, at native speed.
+"""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+KIB, MIB = 2**10, 2**20
+
+
+def _processor(family: int, model: int, l1: int, l2: int, l3: int, *able: str) -> dict[str, str]:
+    numbers = {"FAMILY": family, "MODEL": model, "L1": l1, "L2": l2, "L3": l3} | dict.fromkeys(able, 1)
+    return {f"CPUID_{name}": str(number) for name, number in numbers.items()}
+
+
+PROCESSORS = {
+    "haswell": _processor(6, 60, 32 * KIB, 256 * KIB, 8 * MIB),
+    "skylake": _processor(6, 94, 32 * KIB, 256 * KIB, 6 * MIB),
+    "zen": _processor(23, 1, 32 * KIB, 512 * KIB, 8 * MIB, "AMD"),
+    "skylake-x": _processor(6, 85, 32 * KIB, 1 * MIB, 35 * MIB, "AVX512"),
+    "zen4": _processor(25, 97, 32 * KIB, 1 * MIB, 32 * MIB, "AMD", "AVX512", "VNNI"),
+    "sapphire-rapids": _processor(6, 143, 48 * KIB, 2 * MIB, 105 * MIB, "AVX512", "VNNI"),
+}
+"""By CPUID: families and models, and caches as their makers give them."""
+
+# What asks for the processor, and those of its functions that do, where the library is too large to look everywhere.
+LIBRARIES = {
+    "tensorflow/libtensorflow_cc.so.2": (
+        r"Xbyak4util3Cpu|cpuinfo_x86|x86CPUInfo|SupportedTargets|queryCacheSizes|get_available_features|"
+        r"__cpu_indicator_init|3x643amx.*(?:palette|max_)"
+    ),
+    "tensorflow/libtensorflow_framework.so.2": r"queryCacheSizes|getHostCPU|getVendorSignature|__cpu_indicator_init|CPUID",
+    "numpy/_core/_multiarray_umath*.so": "",
+    "numpy.libs/libscipy_openblas*.so": "",
+    "scipy.libs/libscipy_openblas*.so": "",
+}
+INSTRUCTIONS = {"cpuid": (b"\x0f\xa2", b"\x0f\x0b"), "xgetbv": (b"\x0f\x01\xd0", b"\x0f\x0b\xcc")}
+
+
+class Elsewhere:
+    """A folder with what it takes to run Python as on another processor. Needs gcc and binutils."""
+
+    def __init__(self, folder: Path) -> None:
+        self._packages, self._handler = folder / "packages", folder / "other_cpuid.so"
+        source = Path(__file__).parent / "other_cpuid.c"
+        subprocess.run(["gcc", "-O1", "-shared", "-fPIC", source, "-o", self._handler, "-ldl"], check=True)
+        installed = Path(sysconfig.get_path("platlib"))
+        for package in sorted({Path(library).parts[0] for library in LIBRARIES} | {"scipy"}):
+            shutil.copytree(installed / package, self._packages / package, copy_function=_link_or_copy)
+        for pattern, functions in LIBRARIES.items():
+            for library in self._packages.glob(pattern):
+                content = bytearray(library.read_bytes())
+                for place, instruction in asking(library, content, functions):
+                    old, new = INSTRUCTIONS[instruction]
+                    assert content[place : place + len(old)] == old, f"{library} has no {instruction} at {place:#x}"
+                    content[place : place + len(old)] = new
+                library.unlink()  # the other name of the installed file
+                library.write_bytes(content)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Variables for a program that is to see that processor."""
+        return PROCESSORS[name] | {"LD_PRELOAD": str(self._handler), "PYTHONPATH": str(self._packages)}
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def asking(library: Path, content: bytes | bytearray, functions: str) -> Iterator[tuple[int, str]]:
+    """Where in the file the instructions stand, by disassembling it, or those functions of it."""
+    ranges = [()]
+    if functions:
+        named = subprocess.run(["nm", "-S", "--defined-only", library], check=True, capture_output=True, text=True)
+        found = re.findall(rf"^(\w+) (\w+) [tTwW] .*(?:{functions})", named.stdout, re.MULTILINE)
+        ranges = [
+            (f"--start-address=0x{begin}", f"--stop-address={int(begin, 16) + int(size, 16)}")
+            for begin, size in set(found)
+        ]
+        assert ranges, f"{library} has none of the functions {functions}"
+    segments = list(loaded(content))
+    for limits in ranges:
+        command = ["objdump", "-d", "--no-show-raw-insn", *limits, library]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        for address, instruction in re.findall(r"^\s*(\w+):\s+(cpuid|xgetbv)", listing, re.MULTILINE):
+            at = int(address, 16)
+            yield next(at - begin + offset for offset, begin, size in segments if begin <= at < begin + size), instruction
+
+
+def loaded(content: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+    """The segments that an ELF file is loaded in: offset in the file, address, bytes."""
+    (headers,) = struct.unpack_from("<Q", content, 0x20)
+    size, count = struct.unpack_from("<HH", content, 0x36)
+    for number in range(count):
+        kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", content, headers + number * size)
+        if kind == 1:
+            yield offset, address, length
