@@ -44,7 +44,7 @@ def fix_cache_sizes(library: Path) -> None:
     places = symbols(library, [EIGEN, EIGEN_IS_SET, KERNELS, ONEDNN, ONEDNN_SIZE])
     base = loaded_at(library)
     for place in places[EIGEN] + places[KERNELS]:
-        (ctypes.c_ssize_t * 3).from_address(base + place)[:] = SIZES
+        (ctypes.c_ssize_t * 3).from_address(base + place)[:] = list(SIZES)
     ctypes.c_uint8.from_address(base + places[EIGEN_IS_SET][0]).value = 1
 
     cache_size = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int)(base + places[ONEDNN_SIZE][0])
@@ -72,8 +72,10 @@ def symbols(library: Path, names: list[str]) -> dict[str, list[int]]:
             end = begin + sections[linked][5]
             table = np.frombuffer(content, SYMBOL, length // SYMBOL.itemsize, offset)
             for name in names:
-                at = content.find(b"\0" + name.encode() + b"\0", begin, end) + 1 - begin
-                found[name] = table["value"][table["name"] == at].tolist()
+                spelled, at = b"\0" + name.encode() + b"\0", begin
+                found[name] = []
+                while (at := content.find(spelled, at, end) + 1) > 0:
+                    found[name] += table["value"][table["name"] == at - begin].tolist()
             del table  # which holds the mapping
     for name in names:
         if not found.get(name):

@@ -41,8 +41,8 @@ def compute_reproducibly(seed: int, threads: int, instructions: Instructions) ->
     Args:
         seed: of the initial weights and of every random layer.
         threads: how many share a sum out among them, whatever the number of cores: the bytes depend on it.
-        instructions: what they may compute with. For avx2, caches count as equally large on each processor, and Grappler
-            changes no graph: it makes RSQRTPS of x / sqrt(y), which is another number on another processor.
+        instructions: what they may compute with. For avx2, caches count as equally large on each processor, and
+            Grappler changes no graph: it makes RSQRTPS of x / sqrt(y), another number on another processor.
 
     Raises:
         Refusal: TensorFlow was imported for other instructions, or is another than the pinned one.

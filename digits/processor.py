@@ -59,7 +59,7 @@ def processor_flags(path: Path) -> set[str]:
 
 
 def settings(instructions: Instructions) -> dict[str, str]:
-    """Environment variables for the libraries, to be set before they are imported; none where they could not be kept."""
+    """Environment variables for the libraries, to be set before they are imported; none where they mean nothing."""
     return {} if shortcoming() else NUMERICAL | TENSORFLOW[instructions]
 
 

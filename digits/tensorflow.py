@@ -2,9 +2,9 @@
 
 TensorFlow greets with lines on processor features that no log level silences (tensorflow#100442).
 
-RSQRTPS and RCPPS give an approximation of 1 / sqrt(x) and 1 / x, which each maker of processors chooses for itself. From
-them come TensorFlow's Rsqrt, Reciprocal and Erfc, and so BatchNormalization, GELU and the gradient of a logarithm. Here
-square roots and divisions, exact everywhere, stand in their place. They cost nothing measurable.
+RSQRTPS and RCPPS give an approximation of 1 / sqrt(x) and 1 / x, which each maker of processors chooses for itself.
+From them come TensorFlow's Rsqrt, Reciprocal and Erfc, and so BatchNormalization, GELU and the gradient of a logarithm.
+Here square roots and divisions, exact everywhere, stand in their place.
 """
 
 import os
@@ -74,9 +74,10 @@ def approximate(function: Any) -> str | None:
 def for_xla() -> Iterator[None]:
     """Prepare a function for XLA. To be entered while it is traced.
 
-    Dropout then draws its numbers by ThreeFry where it would by Philox, which XLA computes slowly on a CPU; TensorFlow's
-    own kernels know Philox alone. An epoch of dropout-batchnorm-256-128-128 takes 0.7 s so and 4.2 s otherwise (medians
-    of 3 on 2 cores). And XLA no longer sees the square root in x / sqrt(y), of which it would make RSQRTPS.
+    Dropout then draws its numbers by ThreeFry where it would by Philox, which XLA computes slowly on a CPU;
+    TensorFlow's own kernels know Philox alone. An epoch of dropout-batchnorm-256-128-128 takes 0.7 s so and 4.2 s
+    otherwise (medians of 3 on 2 cores). And XLA no longer sees the square root in x / sqrt(y), of which it would make
+    RSQRTPS.
     """
     by_threefry = partial(tf.nn.experimental.stateless_dropout, rng_alg="threefry")
     with (

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from digits.processor import PARAMETERS, Instructions, chosen_instructions
+
 SOCKET, CLIENT = "socket", "python"
 MOST_BYTES = 2**20  # of what a trial sends along, its environment for the most part
 
@@ -50,6 +52,7 @@ def main() -> None:
 
     import digits.network  # noqa: F401
 
+    imported_for = chosen_instructions(PARAMETERS)
     path = folder / SOCKET
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as server:
@@ -63,10 +66,10 @@ def main() -> None:
         while starter not in select.select(waited_for, [], [])[0]:
             client, _ = server.accept()
             with client:
-                serve(client, starter)
+                serve(client, starter, imported_for)
 
 
-def serve(client: socket.socket, starter: int) -> None:
+def serve(client: socket.socket, starter: int, imported_for: Instructions) -> None:
     """Run the stage that the client asks for, with its files, and tell it how that ended.
 
     The stage ends too if the client goes, or whoever started this process, of whom `starter` is a pidfd.
@@ -82,7 +85,7 @@ def serve(client: socket.socket, starter: int) -> None:
         return
     stage = os.fork()
     if not stage:
-        run_stage(files, *json.loads(asked))
+        run_stage(files, imported_for, *json.loads(asked))
     for file in files:
         os.close(file)
     ended = os.pidfd_open(stage)
@@ -98,7 +101,9 @@ def serve(client: socket.socket, starter: int) -> None:
             client.sendall(str(code if code >= 0 else 128 - code).encode())
 
 
-def run_stage(files: list[int], arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+def run_stage(
+    files: list[int], imported_for: Instructions, arguments: list[str], folder: str, environment: dict[str, str]
+) -> None:
     """Become the process that `python -m` of these arguments would be."""
     code: object = 1
     try:
@@ -107,6 +112,8 @@ def run_stage(files: list[int], arguments: list[str], folder: str, environment: 
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
+        if chosen_instructions(PARAMETERS) != imported_for:  # which TensorFlow has read when it was imported
+            os.execv(sys.executable, [sys.executable, "-m", *arguments])
         sys.argv, sys.orig_argv = arguments[:], ["python", "-m", *arguments]
         sys.path[0] = folder
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

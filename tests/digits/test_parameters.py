@@ -49,6 +49,10 @@ def test_the_committed_file_holds_the_six_networks():
         ("seed", True, "seed is True, expected a valid integer"),
         ("seed", 2**32, "seed is 4294967296, expected less than 4294967296"),
         ("threads", 0, "threads is 0"),
+        *[
+            ("instructions", value, f"instructions is {value!r}, expected 'avx2' or 'native'")
+            for value in ("avx512", "AVX2", 2, "", None)
+        ],
         ("wings", 2, "wings is an unknown key"),
         ("prepare.wings", 2, "prepare.wings is an unknown key"),
         ("fetch.dataset", "mnits", "fetch.dataset: 'mnits' is unknown, expected one of digits, fashion-mnist, "),
@@ -109,6 +113,13 @@ def test_the_committed_file_holds_the_six_networks():
 def test_what_makes_no_sense_is_refused_by_key_and_value(tmp_path: Path, key: str, value: object, said: str):
     with pytest.raises(Refusal, match=f"params.yaml: {said}"):
         read_parameters(changed(tmp_path, key, value))
+
+
+def test_an_older_file_is_told_the_line_to_add(tmp_path: Path):
+    old = (ROOT / "params.yaml").read_text().replace("\ninstructions: avx2", "\n#")
+    (tmp_path / "params.yaml").write_text(old)
+    with pytest.raises(Refusal, match="instructions is missing, as it came later; the line to add is `instructions: a"):
+        read_parameters(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import shutil
 import struct
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 KIB, MIB = 2**10, 2**20
@@ -37,7 +37,9 @@ LIBRARIES = {
         r"Xbyak4util3Cpu|cpuinfo_x86|x86CPUInfo|SupportedTargets|queryCacheSizes|get_available_features|"
         r"__cpu_indicator_init|3x643amx.*(?:palette|max_)"
     ),
-    "tensorflow/libtensorflow_framework.so.2": r"queryCacheSizes|getHostCPU|getVendorSignature|__cpu_indicator_init|CPUID",
+    "tensorflow/libtensorflow_framework.so.2": (
+        r"sys14getHostCPUName|getHostCPUFeatures|getVendorSignature|queryCacheSizes|port.*CPUID"
+    ),
     "numpy/_core/_multiarray_umath*.so": "",
     "numpy.libs/libscipy_openblas*.so": "",
     "scipy.libs/libscipy_openblas*.so": "",
@@ -45,29 +47,30 @@ LIBRARIES = {
 INSTRUCTIONS = {"cpuid": (b"\x0f\xa2", b"\x0f\x0b"), "xgetbv": (b"\x0f\x01\xd0", b"\x0f\x0b\xcc")}
 
 
-class Elsewhere:
-    """A folder with what it takes to run Python as on another processor. Needs gcc and binutils."""
+PACKAGES, HANDLER = "packages", "other_cpuid.so"
 
-    def __init__(self, folder: Path) -> None:
-        self._packages, self._handler = folder / "packages", folder / "other_cpuid.so"
-        source = Path(__file__).parent / "other_cpuid.c"
-        subprocess.run(["gcc", "-O1", "-shared", "-fPIC", source, "-o", self._handler, "-ldl"], check=True)
-        installed = Path(sysconfig.get_path("platlib"))
-        for package in sorted({Path(library).parts[0] for library in LIBRARIES} | {"scipy"}):
-            shutil.copytree(installed / package, self._packages / package, copy_function=_link_or_copy)
-        for pattern, functions in LIBRARIES.items():
-            for library in self._packages.glob(pattern):
-                content = bytearray(library.read_bytes())
-                for place, instruction in asking(library, content, functions):
-                    old, new = INSTRUCTIONS[instruction]
-                    assert content[place : place + len(old)] == old, f"{library} has no {instruction} at {place:#x}"
-                    content[place : place + len(old)] = new
-                library.unlink()  # the other name of the installed file
-                library.write_bytes(content)
 
-    def environment(self, name: str) -> dict[str, str]:
-        """Variables for a program that is to see that processor."""
-        return PROCESSORS[name] | {"LD_PRELOAD": str(self._handler), "PYTHONPATH": str(self._packages)}
+def furnish(folder: Path) -> None:
+    """Put into the folder what it takes to run Python as on another processor. Needs gcc and binutils."""
+    source = Path(__file__).parent / "other_cpuid.c"
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", source, "-o", folder / HANDLER, "-ldl"], check=True)
+    installed = Path(sysconfig.get_path("platlib"))
+    for package in sorted({Path(library).parts[0] for library in LIBRARIES} | {"scipy"}):
+        shutil.copytree(installed / package, folder / PACKAGES / package, copy_function=_link_or_copy)
+    for pattern, functions in LIBRARIES.items():
+        for library in (folder / PACKAGES).glob(pattern):
+            content = bytearray(library.read_bytes())
+            for place, instruction in asking(library, content, functions):
+                old, new = INSTRUCTIONS[instruction]
+                assert content[place : place + len(old)] == old, f"{library} has no {instruction} at {place:#x}"
+                content[place : place + len(old)] = new
+            library.unlink()  # the other name of the installed file
+            library.write_bytes(content)
+
+
+def environment(folder: Path, name: str) -> dict[str, str]:
+    """Variables for a program that is to see that processor; the folder is furnished."""
+    return PROCESSORS[name] | {"LD_PRELOAD": str(folder / HANDLER), "PYTHONPATH": str(folder / PACKAGES)}
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -79,22 +82,34 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def asking(library: Path, content: bytes | bytearray, functions: str) -> Iterator[tuple[int, str]]:
     """Where in the file the instructions stand, by disassembling it, or those functions of it."""
-    ranges = [()]
+    stretches = [(0, 2**63 - 1)]
     if functions:
         named = subprocess.run(["nm", "-S", "--defined-only", library], check=True, capture_output=True, text=True)
         found = re.findall(rf"^(\w+) (\w+) [tTwW] .*(?:{functions})", named.stdout, re.MULTILINE)
-        ranges = [
-            (f"--start-address=0x{begin}", f"--stop-address={int(begin, 16) + int(size, 16)}")
-            for begin, size in set(found)
-        ]
-        assert ranges, f"{library} has none of the functions {functions}"
+        stretches = close_together((int(begin, 16), int(begin, 16) + int(size, 16)) for begin, size in found)
+        assert stretches, f"{library} has none of the functions {functions}"
     segments = list(loaded(content))
-    for limits in ranges:
+    for start, stop in stretches:
+        limits = [f"--start-address={start}", f"--stop-address={stop}"]
         command = ["objdump", "-d", "--no-show-raw-insn", *limits, library]
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         for address, instruction in re.findall(r"^\s*(\w+):\s+(cpuid|xgetbv)", listing, re.MULTILINE):
             at = int(address, 16)
-            yield next(at - begin + offset for offset, begin, size in segments if begin <= at < begin + size), instruction
+            yield (
+                next(at - begin + offset for offset, begin, size in segments if begin <= at < begin + size),
+                instruction,
+            )
+
+
+def close_together(stretches: Iterable[tuple[int, int]], gap: int = MIB) -> list[tuple[int, int]]:
+    """The same with those joined that are near each other, as each call of objdump takes seconds."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(stretches):
+        if joined and start - joined[-1][1] < gap:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 def loaded(content: bytes | bytearray) -> Iterator[tuple[int, int, int]]:

@@ -7,11 +7,13 @@ import gc
 import hashlib
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
-from digits import command
+from digits import command, processor
 
+processor.TENSORFLOW["avx2"].pop(os.environ.get("PROCESSORS_TEST_WITHOUT", ""), None)
 command.begin()
 
 from digits import network as networks  # noqa: E402 (TensorFlow reads the environment)
@@ -34,7 +36,9 @@ def outcome(network: Network) -> str:
         model = networks.build("x", network, (28, 28, 1), 10)
         steps = network.epochs * math.ceil(len(training[0]) / network.batch_size)
         optimizer = networks.build_optimizer("x", network, model, steps)
-        rows = list(train.train(model, optimizer, network, training, validation, SEED, bar=False, everywhere_alike=True))
+        rows = list(
+            train.train(model, optimizer, network, training, validation, SEED, bar=False, everywhere_alike=True)
+        )
         answers = networks.log_probabilities(model, validation[0])
     except Refusal as refusal:
         return f"refused: {refusal}"
@@ -45,6 +49,8 @@ def outcome(network: Network) -> str:
 
 
 def main() -> None:
+    if os.environ.get("PROCESSORS_TEST_WITHOUT") == "caches":  # to see that the test can fail
+        networks.caches.fix_cache_sizes = lambda _: None
     networks.compute_reproducibly(SEED, 2, "avx2")
     for described in json.loads(Path(sys.argv[1]).read_text()):
         print(json.dumps(outcome(Network.model_validate(described))), flush=True)
