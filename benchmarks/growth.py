@@ -53,7 +53,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for times in TIMES:
-            workspace = make_workspace(Path(folder) / str(times), None, network="mlp", epochs=1)
+            workspace = make_workspace(Path(folder) / str(times), None, ROOT, network="mlp", epochs=1)
             enlarge(workspace / "data/raw", times)
             for run in range(RUNS):
                 shutil.rmtree(workspace / "data/prepared", ignore_errors=True)  # as DVC does before a stage

@@ -23,6 +23,8 @@ from benchmarks.processes import ROOT
 from digits import network
 from digits.command import Refusal
 from digits.files import write_table
+from digits.parameters import PATH as PARAMETERS
+from digits.parameters import read_parameters
 from digits.pictures import SIDE, prepare
 
 # Strokes of digits as they are taught and written here and there, none of them from MNIST: points of x,y in a box of
@@ -626,6 +628,8 @@ def main() -> None:
     """Draw, read and count; print a line a kind as it is done."""
     images = np.load(ROOT / "data/prepared/test_images.npy", mmap_mode="r")[5000:, ..., 0]  # tuned on the first half
     labels = np.load(ROOT / "data/prepared/test_labels.npy")[5000:]
+    parameters = read_parameters(ROOT / PARAMETERS)
+    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     model = network.load(ROOT / network.PATH).model
     rows = []
     for kind in KINDS:

@@ -21,12 +21,13 @@ class Process:
     printed: str
 
 
-def make_workspace(folder: Path, prepared: Path | None, **parameters: object) -> Path:
+def make_workspace(folder: Path, prepared: Path | None, root: Path, **parameters: object) -> Path:
     """Make a folder in which stages can run: params.yaml with some values changed, and the prepared arrays.
 
     Args:
         folder: where, may be absent.
         prepared: a folder of prepared arrays to link to, if any.
+        root: of the repository whose params.yaml it is.
         parameters: values by the last part of their key, replaced where the key stands at the start of a line, or at
             `epochs` wherever it stands.
     """
@@ -35,15 +36,15 @@ def make_workspace(folder: Path, prepared: Path | None, **parameters: object) ->
     if prepared and not (folder / "data/prepared").exists():
         (folder / "data/prepared").symlink_to(prepared.resolve())
         shutil.copy(ROOT / "metrics/data.json", folder / "metrics")
-    text = (ROOT / "params.yaml").read_text()
+    text = (root / "params.yaml").read_text()
     for name, value in parameters.items():
         text = re.sub(rf"(?m)^((?:  )*{name}:) \S+", rf"\1 {value}", text)
     (folder / "params.yaml").write_text(text)
     return folder
 
 
-def run_module(module: str, workspace: Path) -> Process:
-    """Run `python -m module` in a workspace.
+def run_module(module: str, workspace: Path, root: Path = ROOT) -> Process:
+    """Run `python -m module` of the repository at `root` in a workspace.
 
     Raises:
         RuntimeError: it ended with another exit code than 0; with what it printed.
@@ -52,7 +53,7 @@ def run_module(module: str, workspace: Path) -> Process:
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         cwd=workspace,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

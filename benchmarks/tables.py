@@ -38,9 +38,9 @@ def recipe(network: Network) -> str:
 def results() -> str:
     """A row a network: its recipe and what it reaches on MNIST's test images, best first."""
     networks = read_networks(ROOT / "params.yaml")
-    runs = read_runs("speed")
+    runs = read_runs("accuracy").sort_values("seed")
     rows: list[dict[str, str]] = []
-    for name, accuracies in runs[runs["by"] == OURS].sort_values("seed").groupby("network")["accuracy"]:
+    for name, accuracies in runs.groupby("network")["accuracy"]:
         rows.append({
             "network": str(name),
             "recipe": recipe(networks[str(name)]),
@@ -48,7 +48,9 @@ def results() -> str:
             "with seeds 1 to 5": " ".join(f"{accuracy:.2f}" for accuracy in accuracies),
         })  # fmt: skip
     rows.sort(key=lambda row: row["test accuracy, %"], reverse=True)
-    return pd.DataFrame(rows).to_markdown(index=False)
+    table = pd.DataFrame(rows).to_markdown(index=False)
+    native = ", ".join(sorted(set(runs.loc[runs["instructions"] != "avx2", "network"])))
+    return f"{table}\n\nWith `instructions: native`, some or all: {native}." if native else table
 
 
 def dense_flops(network: Network) -> float | None:
@@ -103,6 +105,22 @@ def speed_table(runs: pd.DataFrame) -> str:
     )
 
 
+def instructions() -> str:
+    """A row a network: the median process and epoch with each kind of instructions, and what avx2 takes of native's."""
+    runs = read_runs("instructions")
+    rows = []
+    for name, of_network in runs.groupby("network", sort=False):
+        by_way = of_network.groupby("way")
+        process, epoch = by_way["process"].median(), by_way["epoch"].median()
+        ways = [way for way in ("before", "native", "avx2") if way in process.index]
+        row = {"network": str(name)}
+        row |= {f"{way}: process, s": f"{process[way]:.1f}" for way in ways}
+        row |= {f"{way}: epoch, s": f"{epoch[way]:.2f}" for way in ways}
+        rows.append(row | {"avx2 / native": f"{process['avx2'] / process['native']:.2f}"})
+    counts = " or ".join(map(str, sorted(runs.groupby(["network", "way"]).size().unique())))
+    return f"{pd.DataFrame(rows).to_markdown(index=False)}\n\nMedians of {counts} runs of 3 epochs, in turn."
+
+
 def growth_table(runs: pd.DataFrame) -> str:
     """A row a stage: its seconds and memory by how many times MNIST it worked on, and how straight that line is."""
     rows = []
@@ -140,6 +158,7 @@ def drawing() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "speed": lambda: speed_table(read_runs("speed")),
+    "instructions": instructions,
     "growth": lambda: growth_table(read_runs("growth")),
     "pictures": pictures,
     "drawing": drawing,
