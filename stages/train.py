@@ -42,7 +42,7 @@ def train(
     validation: Split,
     seed: int,
     bar: bool,
-    everywhere_alike: bool,
+    everywhere_alike: bool = True,
 ) -> Iterator[Row]:
     """Train the model in place.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits.epoch import STRETCHES, as_tensor, stretches
-from digits.tensorflow import keras, tf, threefry
+from digits.tensorflow import for_xla, keras, tf
 
 
 @pytest.mark.parametrize(("images", "batch_size"), [(300, 32), (320, 32), (32, 32), (33, 32), (5, 1)])
@@ -36,7 +36,7 @@ def test_dropout_under_xla_drops_its_share_and_scales_the_rest():
 
         @tf.function(jit_compile=True)
         def drop() -> tf.Tensor:
-            with threefry():
+            with for_xla():
                 return dropout(tf.ones((100, 100)), training=True)
 
         return [drop().numpy(), drop().numpy()]

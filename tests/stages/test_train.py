@@ -216,3 +216,11 @@ def test_history_is_there_while_training_goes_and_gone_when_it_fails(workspace: 
     with pytest.raises(Refusal):
         train.record(failing())
     assert not train.HISTORY.exists()
+
+
+@pytest.mark.parametrize(("dtype", "half"), [("float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_half_precision_is_for_native_instructions(small_split: Split, dtype: str, half: str):
+    """Some processors compute it as such, others in float32."""
+    layers = ["Flatten", {"Dense": {"units": 8, "dtype": dtype}}, {"Dense": {"units": 10}}]
+    with pytest.raises(Refusal, match=f"two processors compute {half} differently, which `instructions: native` allow"):
+        trained(changed(LINEAR, layers=layers), small_split, small_split)
