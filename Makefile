@@ -48,7 +48,7 @@ bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUI
 	$(if $(QUICK),,python -m benchmarks.growth && python -m benchmarks.tables)
 
 .PHONY: torture
-torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/installed-remotes ## kill, starve and race the pipeline and feed it garbage
+torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/installed-remotes ## kill, starve and race the pipeline, feed it garbage, move it to other processors
 	pytest --all --hypothesis-profile=torture --hypothesis-show-statistics \
 		tests/test_bad_bytes.py tests/test_fit.py tests/test_processors.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
 		tests/torture/drawing.py tests/torture/sweep_cluster.py tests/torture/sweep_remotes.py

@@ -34,7 +34,7 @@ def matrix_rate(size: int = 3072, runs: int = 5) -> float:
     """GFLOP/s of NumPy's product of two square float32 matrices, the median of some runs."""
     left, right = np.random.default_rng(0).random((2, size, size), np.float32)
     seconds = []
-    with threadpool_limits(os.cpu_count()):  # where the stages let NumPy have one
+    with threadpool_limits(os.cpu_count()):  # of which the stages let NumPy have one
         for _ in range(runs):
             began = time.perf_counter()
             left @ right
@@ -50,7 +50,7 @@ def train_and_evaluate(
     With the rate of a matrix product just before it, as the speed of a shared machine changes by the minute.
     """
     workspace = folder / f"{module}-{network}-{seed}"
-    make_workspace(workspace, PREPARED, ROOT, network=network, seed=seed, **parameters)
+    make_workspace(workspace, PREPARED, ROOT, network=network, seed=seed, instructions="native", **parameters)
     rate = matrix_rate()
     trained: Process = run_module(module, workspace)
     run_module("stages.evaluate", workspace)

@@ -16,11 +16,14 @@ import numpy as np
 SIZES = (32 * 1024, 512 * 1024, 2 * 1024**2)  # bytes of the first, second and third level, for Eigen
 
 # The names in TensorFlow's library, as C++ spells them.
+# libtensorflow_framework has sizes of Eigen's too, but no matrix products.
 EIGEN = "_ZZN5Eigen8internal20manage_caching_sizesENS_6ActionEPlS2_S2_E12m_cacheSizes"
 EIGEN_IS_SET = "_ZGVZN5Eigen8internal20manage_caching_sizesENS_6ActionEPlS2_S2_E12m_cacheSizes"
 KERNELS = "_ZN10tensorflowL11cache_sizesE"  # several, one for each file of kernels
 ONEDNN = "_ZZN4dnnl4impl3cpu3x643cpuEvE4cpu_"
-ONEDNN_LEVELS = 0x6C  # bytes from its begin to the number of cache levels, without which oneDNN goes by what is usual
+ONEDNN_LEVELS = (
+    0x6C  # bytes from its beginning to the number of cache levels, without which oneDNN goes by what is usual
+)
 ONEDNN_SIZE = "_ZN4dnnl4impl3cpu8platform23get_per_core_cache_sizeEi"
 ONEDNN_USUAL = (32 * 1024, 512 * 1024, 1024 * 1024)
 
@@ -41,7 +44,10 @@ def fix_cache_sizes(library: Path) -> None:
     Raises:
         UnknownLibraryError: it does not hold what it should.
     """
-    places = symbols(library, [EIGEN, EIGEN_IS_SET, KERNELS, ONEDNN, ONEDNN_SIZE])
+    try:
+        places = symbols(library, [EIGEN, EIGEN_IS_SET, KERNELS, ONEDNN, ONEDNN_SIZE])
+    except (OSError, ValueError, struct.error) as error:
+        raise UnknownLibraryError(f"{library} cannot be read: {error}") from error
     base = loaded_at(library)
     for place in places[EIGEN] + places[KERNELS]:
         (ctypes.c_ssize_t * 3).from_address(base + place)[:] = list(SIZES)

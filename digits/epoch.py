@@ -37,7 +37,7 @@ def compile_epoch(
         training: images and labels, as `read_split` gives them.
         batch_size: images a step.
         jit_compile: whether XLA compiles a step.
-        everywhere_alike: whether to refuse what two processors compute differently, with a ValueError by the function.
+        everywhere_alike: whether the function raises ValueError for what two processors compute differently.
 
     Returns:
         A function of the images' order, a permutation of 0..n-1, and of what to tell how far it is, if anything. It
@@ -65,17 +65,17 @@ def compile_epoch(
         _, losses, hits = tf.while_loop(lambda first, *_: first < stop, take, begin)
         return losses, hits
 
-    unchecked = everywhere_alike
+    checked = not everywhere_alike
 
     def run(order: np.ndarray, progress: Progress | None) -> tuple[float, float]:
-        nonlocal unchecked
+        nonlocal checked
         in_order = tf.constant(order.astype(np.int32))
         losses, hits = 0.0, 0
         for start, stop, size in stretches(len(order), batch_size):
             arguments = in_order, tf.constant(start), tf.constant(stop), size
-            if unchecked and (found := approximate(steps.get_concrete_function(*arguments))):
+            if not checked and (found := approximate(steps.get_concrete_function(*arguments))):
                 raise ValueError(f"two processors compute {found} differently, which `instructions: native` allows")
-            unchecked = False
+            checked = True  # the other sizes have the same operations
             some_losses, some_hits = steps(*arguments)
             losses, hits = losses + float(some_losses), hits + int(some_hits)
             if progress:

@@ -6,7 +6,6 @@ TensorFlow takes seconds to import, so only what needs a network imports this mo
 import difflib
 import io
 import json
-import os
 import re
 import tempfile
 import zipfile
@@ -45,10 +44,13 @@ def compute_reproducibly(seed: int, threads: int, instructions: Instructions) ->
             Grappler changes no graph: it makes RSQRTPS of x / sqrt(y), another number on another processor.
 
     Raises:
-        Refusal: TensorFlow was imported for other instructions, or is another than the pinned one.
+        Refusal: the process began for other instructions, or TensorFlow is another than the pinned one.
     """
-    if not processor.settings(instructions).items() <= os.environ.items():
-        raise Refusal(f"params.yaml: instructions is not read as {instructions}, expected it at the begin of a line")
+    if processor.chosen_instructions(processor.PARAMETERS) != instructions:
+        raise Refusal(
+            f"params.yaml: instructions is {instructions!r} in a form that was overlooked when the process began, "
+            f"expected a line `instructions: {instructions}`"
+        )
     keras.utils.set_random_seed(seed)
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)

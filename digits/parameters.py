@@ -32,9 +32,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 MOST_CLASSES = 1000
 
-SINCE = {"instructions": "instructions: avx2"}
-"""Keys that an older params.yaml does not have, and what stood for them."""
-
 Framing = Literal["digit", "whole"]
 """How a picture becomes an image: the digit found on it, in MNIST's form, or the whole of it, padded and scaled."""
 
@@ -331,8 +328,8 @@ def sentence(error: ValidationError) -> str:
     key = ".".join(map(str, where))
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
-        case "missing" if key in SINCE:
-            return f"{key} is missing, as it came later; the line to add is `{SINCE[key]}`"
+        case "missing" if key == "instructions":  # which an older file does not have
+            return "instructions is missing; the line to add is `instructions: avx2`, or native for bytes as before"
         case "missing":
             return f"{key} is missing"
         case "extra_forbidden":

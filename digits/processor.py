@@ -44,7 +44,10 @@ def shortcoming() -> str | None:
     machine = platform.machine()
     if (sys.platform, machine) != ("linux", "x86_64"):
         return f"this is {platform.system()} on {machine}, expected Linux on x86_64"
-    missing = {"avx2", "fma"} - processor_flags(Path("/proc/cpuinfo"))
+    try:
+        missing = {"avx2", "fma"} - processor_flags(Path("/proc/cpuinfo"))
+    except OSError as error:
+        return f"/proc/cpuinfo cannot be read: {error.strerror}"
     return f"this processor has no {' and no '.join(sorted(map(str.upper, missing)))}" if missing else None
 
 
@@ -66,16 +69,19 @@ def settings(instructions: Instructions) -> dict[str, str]:
 def chosen_instructions(path: Path) -> Instructions:
     """What params.yaml chooses, seen at a glance: before TensorFlow is imported, and that is before the file is read.
 
-    Whoever reads the file as a whole compares.
+    `network.compute_reproducibly` compares it with what the file says.
     """
-    line = rb"^instructions: +(['\"]?)native\1 *(#.*)?\r?$"
-    return "native" if path.is_file() and re.search(line, path.read_bytes(), re.MULTILINE) else "avx2"
+    try:
+        content = path.read_bytes()
+    except OSError:  # which whoever needs the file tells
+        return "avx2"
+    return "native" if re.search(rb"^instructions: +(['\"]?)native\1 *(#.*)?\r?$", content, re.MULTILINE) else "avx2"
 
 
 def remark(instructions: Instructions) -> str | None:
     """What to tell of results that are not the same everywhere; None of those that are."""
     if why := shortcoming():
-        return f"The weights will be right and this machine's own, those of others differ in the last bits: {why}."
+        return f"The weights will be right, but differ from other machines' in the last bits: {why}."
     if instructions == "native":
-        return "instructions: native: the weights will be right, and the same only on processors of this kind."
+        return "instructions: native: the weights will be right, but the same only on processors of this kind."
     return None

@@ -139,8 +139,11 @@ def main() -> None:
         print(remark)
 
     began = time.perf_counter()
-    seed, watched, everywhere_alike = parameters.seed, sys.stdout.isatty(), parameters.instructions == "avx2"
-    last = record(train(model, optimizer, network, training, validation, seed, watched, everywhere_alike))
+    everywhere_alike = parameters.instructions == "avx2" and not processor.shortcoming()
+    rows = train(
+        model, optimizer, network, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike
+    )
+    last = record(rows)
     seconds = time.perf_counter() - began
     print(f"trained in {seconds:.1f} s, {network.epochs * images / seconds:,.0f} images a second")
 

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         processor.shortcoming() is not None or not (shutil.which("gcc") and shutil.which("objdump")),
-        reason=f"needs gcc and objdump, and a processor of the promise: {processor.shortcoming()}",
+        reason=f"needs gcc and objdump{f', and {processor.shortcoming()}' if processor.shortcoming() else ''}",
     ),
 ]
 Outcomes = list[str]
@@ -81,20 +81,25 @@ def random_networks() -> list[Network]:
 
 
 @pytest.fixture(scope="session")
-def networks() -> list[Network]:
-    return committed_networks() + random_networks()
+def trained_here(made_once: MadeOnce) -> Path:
+    """A folder with the networks and what becomes of them on this processor: drawn once for all processes that test."""
+
+    def make(folder: Path) -> None:
+        outcomes = trained(committed_networks() + random_networks(), folder, {})
+        assert sum(outcome.startswith("refused") for outcome in outcomes) < len(outcomes) / 2, "most were refused"
+        (folder / "outcomes.json").write_text(json.dumps(outcomes))
+
+    return made_once("trained-here", make)
 
 
 @pytest.fixture(scope="session")
-def here(networks: list[Network], made_once: MadeOnce) -> Outcomes:
-    """What becomes of them on this processor."""
+def networks(trained_here: Path) -> list[Network]:
+    return [Network.model_validate(entry) for entry in json.loads((trained_here / "networks.json").read_text())]
 
-    def make(folder: Path) -> None:
-        (folder / "outcomes.json").write_text(json.dumps(trained(networks, folder, {})))
 
-    outcomes = json.loads((made_once("trained-here", make) / "outcomes.json").read_text())
-    assert sum(outcome.startswith("refused") for outcome in outcomes) < len(outcomes) / 2, "most were refused"
-    return outcomes
+@pytest.fixture(scope="session")
+def here(trained_here: Path) -> Outcomes:
+    return json.loads((trained_here / "outcomes.json").read_text())
 
 
 def differing(networks: list[Network], here: Outcomes, there: Outcomes) -> list[dict[str, object]]:
@@ -125,7 +130,7 @@ def test_another_processor_is_seen_where_nothing_keeps_tensorflow_from_it(
         there = trained(convnet, tmp_path, environment(elsewhere, "haswell") | without)
         assert there != trained(convnet, tmp_path, {})
     else:
-        with pytest.raises(AssertionError, match="which this processor has not"):
+        with pytest.raises(AssertionError, match="which this processor does not have"):
             trained(convnet, tmp_path, environment(elsewhere, "sapphire-rapids") | without)
 
 

@@ -118,7 +118,7 @@ def test_what_makes_no_sense_is_refused_by_key_and_value(tmp_path: Path, key: st
 def test_an_older_file_is_told_the_line_to_add(tmp_path: Path):
     old = (ROOT / "params.yaml").read_text().replace("\ninstructions: avx2", "\n#")
     (tmp_path / "params.yaml").write_text(old)
-    with pytest.raises(Refusal, match="instructions is missing, as it came later; the line to add is `instructions: a"):
+    with pytest.raises(Refusal, match="instructions is missing; the line to add is `instructions: avx2`"):
         read_parameters(tmp_path / "params.yaml")
 
 

@@ -33,7 +33,7 @@ def test_a_processor_that_lacks_something_goes_on_and_is_told_what_it_gives_up(m
     assert processor.settings("avx2") == processor.settings("native") == {}
     remark = processor.remark("avx2")
     assert remark
-    assert remark.endswith("differ in the last bits: this processor has no AVX2.")
+    assert remark.endswith("differ from other machines' in the last bits: this processor has no AVX2.")
 
 
 def test_native_says_whose_its_bytes_are(monkeypatch: pytest.MonkeyPatch):

@@ -83,7 +83,7 @@ static void on_illegal(int signal_number, siginfo_t *info, void *context) {
     if (code[0] != 0x0F || code[1] != 0x0B) {
         Dl_info at = {0};
         dladdr(code, &at);
-        fprintf(stderr, "%02x %02x %02x %02x %02x %02x, which this processor has not, in %s+%#lx\n", code[0], code[1],
+        fprintf(stderr, "%02x %02x %02x %02x %02x %02x, which this processor does not have, in %s+%#lx\n", code[0], code[1],
                 code[2], code[3], code[4], code[5], at.dli_fname ? at.dli_fname : "code made at run time",
                 (unsigned long)(code - (const uint8_t *)at.dli_fbase));
         signal(signal_number, SIG_DFL);

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from digits import command, processor
 
+# For the tests that what they test can fail.
 processor.TENSORFLOW["avx2"].pop(os.environ.get("PROCESSORS_TEST_WITHOUT", ""), None)
 command.begin()
 
@@ -49,7 +50,7 @@ def outcome(network: Network) -> str:
 
 
 def main() -> None:
-    if os.environ.get("PROCESSORS_TEST_WITHOUT") == "caches":  # to see that the test can fail
+    if os.environ.get("PROCESSORS_TEST_WITHOUT") == "caches":
         networks.caches.fix_cache_sizes = lambda _: None
     networks.compute_reproducibly(SEED, 2, "avx2")
     for described in json.loads(Path(sys.argv[1]).read_text()):
