@@ -329,7 +329,7 @@ def sentence(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing" if key == "instructions":  # which an older file does not have
-            return "instructions is missing; the line to add is `instructions: avx2`, or native for bytes as before"
+            return "instructions is missing; the line to add is `instructions: avx2`"
         case "missing":
             return f"{key} is missing"
         case "extra_forbidden":
