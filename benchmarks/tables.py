@@ -50,7 +50,7 @@ def results() -> str:
     rows.sort(key=lambda row: row["test accuracy, %"], reverse=True)
     table = pd.DataFrame(rows).to_markdown(index=False)
     native = ", ".join(sorted(set(runs.loc[runs["instructions"] != "avx2", "network"])))
-    return f"{table}\n\nWith `instructions: native`, some or all: {native}." if native else table
+    return f"{table}\n\nTrained before there was `instructions: avx2`: {native}." if native else table
 
 
 def dense_flops(network: Network) -> float | None:

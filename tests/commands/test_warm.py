@@ -23,7 +23,8 @@ def warm(tmp_path: Path) -> Iterator[Path]:
     """A `python` with TensorFlow imported for `instructions: avx2`."""
     folder = tmp_path / "warm"
     folder.mkdir()
-    with subprocess.Popen([sys.executable, "-m", "commands.sweep.warm", folder], cwd=ROOT) as process:
+    command = [sys.executable, "-m", "commands.sweep.warm", folder]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (folder / "python").exists():
             assert time.monotonic() < deadline
