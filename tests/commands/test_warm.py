@@ -24,7 +24,7 @@ def warm(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "warm"
     folder.mkdir()
     command = [sys.executable, "-m", "commands.sweep.warm", folder]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
         while not (folder / "python").exists():
             assert time.monotonic() < deadline
