@@ -1,5 +1,5 @@
 """What proves the claims about speed: `python -m benchmarks.NAME`, under the same environment as the stages."""
 
-from digits.command import begin
+from digits.foundation.command import begin
 
 begin()

@@ -17,9 +17,9 @@ import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
 from benchmarks.tables import RESULTS, growth_table
-from digits.dataset import DESCRIPTION, RAW, TEST, TRAIN, Description, describe
-from digits.files import read_json, write_table
-from digits.idx import IdxFile, write_idx
+from digits.data.idx import IdxFile, write_idx
+from digits.data.raw import DESCRIPTION, RAW, TEST, TRAIN, Description, describe
+from digits.foundation.files import read_json, write_table
 
 TIMES = [1, 4, 16]
 STAGES = ["prepare", "train", "evaluate"]

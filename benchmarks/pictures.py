@@ -20,12 +20,12 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
 from benchmarks.processes import ROOT
-from digits import network
-from digits.command import Refusal
-from digits.files import write_table
-from digits.parameters import PATH as PARAMETERS
-from digits.parameters import read_parameters
-from digits.pictures import SIDE, prepare
+from digits.foundation.command import Refusal
+from digits.foundation.files import write_table
+from digits.foundation.parameters import PATH as PARAMETERS
+from digits.foundation.parameters import read_parameters
+from digits.network import archive, inference, reproducibility
+from digits.pictures.framing import SIDE, prepare
 
 # Strokes of digits as they are taught and written here and there, none of them from MNIST: points of x,y in a box of
 # 10 x 15, a smooth curve through the points of each stroke, | between strokes; a corner is where two strokes meet.
@@ -629,8 +629,8 @@ def main() -> None:
     images = np.load(ROOT / "data/prepared/test_images.npy", mmap_mode="r")[5000:, ..., 0]  # tuned on the first half
     labels = np.load(ROOT / "data/prepared/test_labels.npy")[5000:]
     parameters = read_parameters(ROOT / PARAMETERS)
-    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    model = network.load(ROOT / network.PATH).model
+    reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+    model = archive.load(ROOT / archive.PATH).model
     rows = []
     for kind in KINDS:
         prepared, digits = [], []
@@ -641,7 +641,9 @@ def main() -> None:
                 digits.append(digit)
             except Refusal:
                 continue
-        found = network.probabilities(model, np.array(prepared)[..., None]).argmax(axis=1) if prepared else np.array([])
+        found = (
+            inference.probabilities(model, np.array(prepared)[..., None]).argmax(axis=1) if prepared else np.array([])
+        )
         right = int((found == np.array(digits)).sum()) if kind.digit != NONE else -1
         refused = kind.images - len(prepared)
         rows.append(

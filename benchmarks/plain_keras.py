@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 
-from digits import network as networks
-from digits.arrays import read_split, read_task
-from digits.command import run
-from digits.parameters import read_parameters
-from digits.tensorflow import keras
-from digits.vocabulary import ends_in_probabilities
+from digits.data.prepared import read_split, read_task
+from digits.foundation.command import run
+from digits.foundation.parameters import read_parameters
+from digits.network import archive, construction
+from digits.network.tensorflow import keras
+from digits.network.vocabulary import ends_in_probabilities
 
 
 def main() -> None:
@@ -24,10 +24,10 @@ def main() -> None:
     images = np.array(images)
 
     keras.utils.set_random_seed(parameters.seed)
-    model = networks.build(name, network, images.shape[1:], len(task.classes))
+    model = construction.build(name, network, images.shape[1:], len(task.classes))
     steps = network.epochs * math.ceil(len(images) / network.batch_size)
     model.compile(
-        optimizer=networks.build_optimizer(name, network, model, steps),
+        optimizer=construction.build_optimizer(name, network, model, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_probabilities(model)),
         metrics=["accuracy"],
     )
@@ -36,7 +36,7 @@ def main() -> None:
         images, labels, batch_size=network.batch_size, epochs=network.epochs, validation_data=validation, verbose=0
     )
     print(f"trained in {time.perf_counter() - began:.1f} s")
-    networks.save(networks.Classifier(model, task))
+    archive.save(archive.Classifier(model, task))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.stats import ttest_ind
 
 from benchmarks.processes import ROOT
-from digits.files import write_bytes
-from digits.parameters import Network, read_networks
+from digits.foundation.files import write_bytes
+from digits.foundation.parameters import Network, read_networks
 
 RESULTS = ROOT / "benchmarks/results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

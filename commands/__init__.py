@@ -3,6 +3,6 @@
 Python runs this file before a command's own first line, and so before the command imports its libraries.
 """
 
-from digits.command import begin
+from digits.foundation.command import begin
 
 begin()

@@ -16,13 +16,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from digits.accuracy import wilson_interval
-from digits.arrays import PREPARED, read_images
-from digits.command import Refusal, png_path, run
-from digits.drawing import draw_images, shortened, use_style, write_figure
-from digits.files import parse_table
-from digits.measured import DATA, TEST_IMAGES, images_by_source
-from digits.revisions import WORKSPACE, read_file
+from digits.data.measured import DATA, TEST_IMAGES, images_by_source
+from digits.data.prepared import PREPARED, read_images
+from digits.foundation.command import Refusal, png_path, run
+from digits.foundation.files import parse_table
+from digits.results.accuracy import wilson_interval
+from digits.results.drawing import draw_images, shortened, use_style, write_figure
+from digits.results.revisions import WORKSPACE, read_file
 
 PREDICTIONS = Path("plots/predictions.csv")
 COLUMNS = {"actual": str, "predicted": str, "confidence": float}

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits.answers import entry, in_doubt, two_best
-from digits.command import Refusal, png_path, run
-from digits.parameters import read_parameters
-from digits.pictures import SUFFIXES, read_picture
+from digits.foundation.command import Refusal, png_path, run
+from digits.foundation.parameters import read_parameters
+from digits.pictures.decoding import SUFFIXES
+from digits.pictures.framing import read_picture
+from digits.results.answers import entry, in_doubt, two_best
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classe
     """
     from matplotlib import pyplot as plt
 
-    from digits.drawing import shortened, use_style, write_figure
+    from digits.results.drawing import shortened, use_style, write_figure
 
     use_style()
     across = min(len(names), 2)
@@ -133,10 +134,10 @@ def main() -> None:
     """Answer for each image in the order given."""
     arguments = read_arguments()
     parameters = read_parameters()
-    from digits import network  # takes seconds
+    from digits.network import archive, inference, reproducibility  # takes seconds
 
-    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    classifier = network.load()
+    reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+    classifier = archive.load()
     classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
     found: list[tuple[str, np.ndarray | Refusal]] = []
     for path, content in contents(arguments.images):
@@ -151,7 +152,7 @@ def main() -> None:
     images = np.array([image for _, image in found if isinstance(image, np.ndarray)])
     answers: Iterator[np.ndarray] = iter(())
     if names:
-        probabilities = network.probabilities(classifier.model, images)
+        probabilities = inference.probabilities(classifier.model, images)
         answers = iter(probabilities)
         if arguments.show:
             draw(names[:MOST_DRAWN], images, probabilities, classes, arguments.show)

@@ -7,8 +7,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from digits import command
-from digits.provenance import Inputs
+from digits.foundation import command
+from digits.foundation.provenance import Inputs
 
 command.begin()
 _stage = next((word.rpartition(".")[2] for word in sys.orig_argv if word.startswith(("stages.", "-mstages."))), None)
@@ -16,7 +16,7 @@ _inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run the stage as `digits.command.run` does, and refuse its result if its inputs changed meanwhile.
+    """Run the stage as `digits.foundation.command.run` does, and refuse its result if its inputs changed meanwhile.
 
     A stage takes no arguments: all that it depends on stands in dvc.yaml. `--help` tells what it takes and gives.
     """

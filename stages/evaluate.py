@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from digits import network
-from digits.accuracy import wilson_interval
-from digits.arrays import read_split
-from digits.calibration import expected_calibration_error, reliability
-from digits.files import write_json, write_table
-from digits.measured import DATA, images_by_source
-from digits.parameters import read_parameters
+from digits.data.measured import DATA, images_by_source
+from digits.data.prepared import read_split
+from digits.foundation.files import write_json, write_table
+from digits.foundation.parameters import read_parameters
+from digits.network import archive, inference, reproducibility
+from digits.results.accuracy import wilson_interval
+from digits.results.calibration import expected_calibration_error, reliability
 from stages import run
 
 METRICS = Path("metrics/test.json")
@@ -93,11 +93,11 @@ def score_sources(predictions: pd.DataFrame, images: dict[str, int]) -> dict[str
 
 def main() -> None:
     parameters = read_parameters()
-    network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    classifier = network.load()
+    reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+    classifier = archive.load()
     classes = classifier.task.classes
     images, labels = read_split("test", len(classes))
-    log_probabilities = network.log_probabilities(classifier.model, images)
+    log_probabilities = inference.log_probabilities(classifier.model, images)
 
     predictions = predict(np.exp(log_probabilities), labels, classes)
     numbers = score(log_probabilities, predictions, classes)

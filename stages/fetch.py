@@ -1,74 +1,68 @@
-"""Bring the chosen dataset to data/raw/, whatever its kind.
+"""Bring the published datasets that the chosen one is made of to data/raw/fetched/.
 
-Takes fetch.dataset, the entry of `datasets` that it names and, for a folder, data/own/images/. Published files come
-from the first source that delivers their very bytes.
-Gives data/raw/: images and labels as IDX files, and dataset.json, which says what they show and where they are from.
+Takes fetch.dataset and the entry of `datasets` that it names, with those that it joins. Published files come from the
+first source that delivers their very bytes; what is there already, and right, stays and is asked for nowhere.
+Gives data/raw/fetched/, a folder a dataset in the form of digits/data/raw.py; an empty one where all is a person's own.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import zoom
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
-from digits.dataset import Loaded, joined, write_raw
-from digits.folder import gather
-from digits.parameters import Folder, Idx, Join, Parameters, read_parameters
-from digits.sources import fetch_published
-from digits.task import Task
+from digits.data.identity import of_pixels
+from digits.data.raw import FETCHED, Loaded, keep_only, read_description, write_raw
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Embedded, Idx, read_parameters
 from stages import run
 
-OWN = Path("data/own/images")
-SIDE = 28  # pixels of the embedded digits, as of MNIST's
 
-
-def embedded_digits() -> Loaded:
-    """The 1,797 digits of scikit-learn (UCI's Optical Recognition of Handwritten Digits, its test part).
-
-    They are 8 x 8 with 17 grey levels; here 28 x 28 with 256, bilinearly, a stratified fifth of them as the test split.
-    """
-    images, labels = load_digits(return_X_y=True)
-    scale = SIDE / 8
-    large = zoom(images.reshape(-1, 8, 8), (1, scale, scale), order=1, mode="nearest", grid_mode=True)
-    pixels = np.rint(large * (255 / 16)).astype(np.uint8)[..., None]
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
-    order = np.concatenate([train, test])
-    classes = [str(digit) for digit in range(10)]
-    return Loaded(Task(classes, "digit"), pixels[order], labels[order], np.arange(len(order)) >= len(train))
-
-
-def load(name: str, parameters: Parameters) -> Loaded:
-    """The dataset of that name, by its kind.
+def load(name: str, dataset: Idx | Embedded) -> Loaded:
+    """The dataset, by its kind.
 
     Raises:
-        Refusal: it cannot be had; NoSource if it is published and nobody delivers it.
+        NoSource: it is published and nobody delivers it.
+        Refusal: what is delivered has another shape than params.yaml says.
     """
-    match parameters.datasets[name]:
-        case Idx() as published:
-            images, labels, test_images, test_labels = fetch_published(name, published)
-            return Loaded(
-                Task(published.classes, published.framing),
-                np.concatenate([images, test_images])[..., None],
-                np.concatenate([labels, test_labels]),
-                np.arange(len(images) + len(test_images)) >= len(images),
-            )
-        case Folder() as folder:
-            return gather(OWN, folder, bar=sys.stderr.isatty())
-        case _:
-            return embedded_digits()
+    if isinstance(dataset, Embedded):
+        from digits.published.embedded import embedded_digits  # which takes scikit-learn
+
+        return embedded_digits()
+    from digits.published.sources import fetch_published
+
+    images, labels, test_images, test_labels = fetch_published(name, dataset)
+    return Loaded(
+        Task(dataset.classes, dataset.framing),
+        np.concatenate([images, test_images])[..., None],
+        np.concatenate([labels, test_labels]),
+        np.concatenate([of_pixels(images), of_pixels(test_images)]),
+        np.arange(len(images) + len(test_images)) >= len(images),
+        published=dataset.sha256,
+    )
+
+
+def is_there(folder: Path, dataset: Idx | Embedded) -> bool:
+    """Whether a published dataset lies in its folder whole, as params.yaml has it."""
+    try:
+        description = read_description(folder)
+    except (Refusal, OSError):
+        return False
+    return isinstance(dataset, Idx) and (description.published, description.task) == (
+        dataset.sha256, Task(dataset.classes, dataset.framing)
+    )  # fmt: skip
 
 
 def main() -> None:
     parameters = read_parameters()
-    name = parameters.fetch.dataset
-    match parameters.datasets[name]:
-        case Join() as join:
-            loaded = joined(name, {source: load(source, parameters) for source in join.of})
-            write_raw(name, loaded, join.repeat)
-        case _:
-            write_raw(name, {name: load(name, parameters)}, {})
+    wanted = {name: of for name, of in parameters.datasets.items() if isinstance(of, Idx | Embedded)}
+    if not wanted:
+        print(f"{parameters.fetch.dataset} is a person's own: there is nothing to fetch")
+    for name, dataset in wanted.items():
+        if is_there(FETCHED / name, dataset):
+            print(f"{name} is there already")
+        else:
+            write_raw(FETCHED / name, load(name, dataset))
+    keep_only(FETCHED, wanted)
 
 
 if __name__ == "__main__":

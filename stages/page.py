@@ -15,9 +15,9 @@ from typing import Any
 
 import vl_convert
 
-from digits.command import Refusal
-from digits.files import write_bytes
-from digits.parameters import read_parameters
+from digits.foundation.command import Refusal
+from digits.foundation.files import write_bytes
+from digits.foundation.parameters import read_parameters
 from stages import run
 
 # Where this file is missing, as in a fresh clone, DVC takes its path for the template. With these two placeholders in

@@ -12,10 +12,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.arrays import read_images, read_split, read_task
-from digits.calibration import expected_calibration_error, reliability
-from digits.command import Refusal
-from digits.drawing import (
+from digits.data.prepared import read_images, read_split, read_task
+from digits.foundation.command import Refusal
+from digits.foundation.files import read_array, read_table
+from digits.foundation.parameters import read_parameters
+from digits.results.calibration import expected_calibration_error, reliability
+from digits.results.drawing import (
     BLUE,
     FEW_CLASSES,
     QUIET,
@@ -27,8 +29,6 @@ from digits.drawing import (
     use_style,
     write_figure,
 )
-from digits.files import read_array, read_table
-from digits.parameters import read_parameters
 from stages import run
 
 IMAGES = Path("plots/images")

@@ -1,130 +1,195 @@
-"""Normalize the images and split the training ones into training and validation.
+"""Join what the chosen dataset is made of, normalize its images and split the training ones.
 
-Takes data/raw/, as `fetch` wrote it.
+Takes data/raw/, as `fetch` and `gather` wrote it.
 Gives data/prepared/{train,validation,test}_{images,labels}.npy (float32 in [0, 1] of shape (n, height, width,
 channels); uint8 or int16), data/prepared/task.json (what the classes are), metrics/data.json and
 metrics/test_images.csv (by which two revisions know the test images that they share). Images pass through a part at a
 time: memory does not grow with the dataset.
 """
 
-import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from digits.arrays import PREPARED, TASK
-from digits.dataset import TEST, TRAIN, Description, Source, read_description, read_raw
-from digits.files import replacing, write_json, write_table
-from digits.idx import IdxFile
-from digits.measured import DATA, TEST_IMAGES, names_of_images
-from digits.parameters import read_parameters
-from digits.split import hold_out, rows_to_train_on
+from digits.data import identity
+from digits.data.idx import IdxFile
+from digits.data.measured import DATA, TEST_IMAGES
+from digits.data.prepared import PREPARED, TASK
+from digits.data.raw import FETCHED, GATHERED, Raw, Split, read_raw
+from digits.data.split import hold_out
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.foundation.files import replacing, write_json, write_table
+from digits.foundation.parameters import Dataset, Folder, Join, Parameters, read_parameters
 from stages import run
 
 PART = 256  # images in memory at a time: 800 kB of MNIST's as float32, which stay in the cache of the processor
+MOST_NAMED = 5
 
 
-def write_images(name: str, images: IdxFile, rows: np.ndarray) -> None:
+@dataclass(frozen=True)
+class Source:
+    """A dataset, alone or one of those that are joined."""
+
+    name: str
+    raw: Raw
+    held_out: np.ndarray
+    """bool of shape (n,), which of its training images are for validation."""
+    repeat: int
+    """How many times the others are taken in an epoch."""
+
+    def rows_to_train_on(self) -> np.ndarray:
+        """Their places, ascending, as often one after the other as they are repeated."""
+        return np.tile(np.flatnonzero(~self.held_out), self.repeat)
+
+
+def read_sources(parameters: Parameters) -> list[Source]:
+    """What the chosen dataset is made of, with the labels of the first one's classes, and what is held out of it.
+
+    Raises:
+        Refusal: they do not go together, or no image is left to train on, or to test on.
+    """
+    name = parameters.fetch.dataset
+    chosen = parameters.datasets[name]
+    names, repeat = (chosen.of, chosen.repeat) if isinstance(chosen, Join) else ([name], {})
+    together = joined(name, {of: read_raw(folder_of(of, parameters.datasets[of])) for of in names})
+    validation = parameters.prepare.validation
+    sources = [Source(of, raw, hold_out(raw, validation), repeat.get(of, 1)) for of, raw in together.items()]
+    for split, counts in (
+        ("training", [len(source.rows_to_train_on()) for source in sources]),
+        ("test", [len(source.raw.test.labels) for source in sources]),
+    ):
+        if not sum(counts):
+            raise Refusal(f"{name} has no {split} images; add images")
+    return sources
+
+
+def folder_of(name: str, dataset: Dataset) -> Path:
+    """Where a dataset lies in data/raw/."""
+    return (GATHERED if isinstance(dataset, Folder) else FETCHED) / name
+
+
+def joined(name: str, raws: dict[str, Raw]) -> dict[str, Raw]:
+    """The same datasets with the labels of the first one's classes.
+
+    A folder may lack some of the classes, as a person's first images do.
+
+    Raises:
+        Refusal: they differ in their images' size or channels, or one has a class that the first does not have.
+    """
+    (first, of_first), *others = raws.items()
+    task = of_first.description.task
+    together = {first: of_first}
+    for other, raw in others:
+        sizes = [_told(of.train.images.shape) for of in (of_first, raw)]
+        if sizes[0] != sizes[1]:
+            raise Refusal(f"datasets.{name}: the images of {first} are {sizes[0]}, those of {other} {sizes[1]}")
+        theirs = raw.description.task.classes
+        unknown = [known for known in theirs if known not in task.classes]
+        missing = [] if raw.description.by_content else [known for known in task.classes if known not in theirs]
+        for which, whose, whose_not in ((unknown, other, first), (missing, first, other)):
+            if which:
+                named = ", ".join(map(repr, which[:MOST_NAMED])) + (", ..." if len(which) > MOST_NAMED else "")
+                raise Refusal(f"datasets.{name}: {whose} has the classes {named}, {whose_not} does not")
+        places = np.array([task.classes.index(known) for known in theirs], of_first.train.labels.dtype)
+        train, test = (replace(split, labels=places[split.labels]) for split in (raw.train, raw.test))
+        together[other] = Raw(replace(raw.description, task=task), train, test)
+    return together
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[2]}{' in color' if len(shape) > 3 else ' in grey'}"
+
+
+def write_images(name: str, parts: list[tuple[IdxFile, np.ndarray]]) -> None:
     """Write images, normalized, to data/prepared/.
 
     Args:
         name: of the split.
-        images: shape (n, height, width), or (n, height, width, 3) where they are in color.
-        rows: places of those to write, in runs that ascend.
+        parts: images of shape (n, height, width), or (n, height, width, 3) where they are in color, and the places of
+            those to write, in runs that ascend.
     """
-    shape = (*images.shape[1:], 1)[:3]
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *shape)}
+    shape = (*parts[0][0].shape[1:], 1)[:3]
+    count = sum(len(rows) for _, rows in parts)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
     with replacing(PREPARED / f"{name}_images.npy") as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for run_of_rows in np.split(rows, np.flatnonzero(np.diff(rows) < 0) + 1):
-            for start in range(0, len(images), PART):
-                first, last = np.searchsorted(run_of_rows, [start, start + PART])
-                if first < last:
-                    part = images.read(start, start + PART)[run_of_rows[first:last] - start]
-                    file.write(part.astype(np.float32) / np.float32(255))
+        for images, rows in parts:
+            for run_of_rows in np.split(rows, np.flatnonzero(np.diff(rows) < 0) + 1):
+                for start in range(0, len(images), PART):
+                    first, last = np.searchsorted(run_of_rows, [start, start + PART])
+                    if first < last:
+                        part = images.read(start, start + PART)[run_of_rows[first:last] - start]
+                        file.write(part.astype(np.float32) / np.float32(255))
 
 
-def write_labels(name: str, labels: np.ndarray) -> None:
-    """Write the labels of a split to data/prepared/."""
+def write_split(name: str, parts: list[tuple[Split, np.ndarray]]) -> None:
+    """Write a split's images and labels to data/prepared/, of each source those at some places."""
+    write_images(name, [(split.images, rows) for split, rows in parts])
     with replacing(PREPARED / f"{name}_labels.npy") as partial:
-        np.save(partial, labels)
+        np.save(partial, np.concatenate([split.labels[rows] for split, rows in parts]))
 
 
-def image_hashes(images: IdxFile) -> np.ndarray:
-    """A 64-bit hash of each image's bytes: uint64 of shape (n,).
-
-    That any two different images of 60,000 and 10,000 share one has a probability of 3e-11.
-    """
-    parts = (images.read(start, start + PART) for start in range(0, len(images), PART))
-    hashes = bytearray().join(hashlib.blake2b(image, digest_size=8).digest() for part in parts for image in part)
-    return np.frombuffer(hashes, np.uint64)
+def leaks(sources: list[Source]) -> dict[str, np.ndarray]:
+    """By source, which of its test images stand among the images to train on or to validate with: bool of (n,)."""
+    known = np.concatenate([identity.numbers(source.raw.train.identities) for source in sources])
+    return {source.name: np.isin(identity.numbers(source.raw.test.identities), known) for source in sources}
 
 
-def summarize(
-    description: Description, labels: np.ndarray, held_out: np.ndarray, leaks: np.ndarray
-) -> dict[str, object]:
-    """The numbers of metrics/data.json: of the whole, and where the dataset is joined, of each source.
-
-    Args:
-        description: of the dataset.
-        labels: shape (n,), of the images of data/raw/ to train on or to hold out.
-        held_out: bool of shape (n,), which are for validation.
-        leaks: bool of shape (m,), which test images stand among those too.
-    """
-    sources, classes = description.sources, len(description.task.classes)
-    train_ends = np.cumsum([source.train for source in sources])[:-1]
-    test_ends = np.cumsum([source.test for source in sources])[:-1]
-    parts = [np.split(labels, train_ends), np.split(held_out, train_ends), np.split(leaks, test_ends)]
-    of_sources = {source.name: count(source, classes, *part) for source, *part in zip(sources, *parts, strict=True)}
+def summarize(name: str, sources: list[Source]) -> dict[str, object]:
+    """The numbers of metrics/data.json: of the whole, and where the dataset is joined, of each source."""
+    leaking = leaks(sources)
+    of_sources = {source.name: count(source, leaking[source.name]) for source in sources}
     if len(sources) == 1:
-        return {"dataset": description.name, **of_sources[description.name]}
-    whole = Source(description.name, train=len(labels), test=len(leaks))
-    rows = rows_to_train_on(held_out, sources)
-    shares = class_shares(labels[rows], classes)
-    of_whole = count(whole, classes, labels, held_out, leaks) | {"train": len(rows)} | shares
-    return {"dataset": description.name, **of_whole, "sources": of_sources}
-
-
-def count(
-    source: Source, classes: int, labels: np.ndarray, held_out: np.ndarray, leaks: np.ndarray
-) -> dict[str, object]:
-    """The numbers of one source, of whose images the arrays are, as `summarize` takes them."""
-    numbers: dict[str, object] = {
-        "train": int((~held_out).sum()),
-        "validation": int(held_out.sum()),
-        "test": len(leaks),
-        **class_shares(labels[~held_out], classes),
-        "leakage": int(leaks.sum()),
+        return {"dataset": name, **of_sources[name]}
+    labels = np.concatenate([source.raw.train.labels[source.rows_to_train_on()] for source in sources])
+    whole = {
+        "train": len(labels),
+        "validation": sum(int(source.held_out.sum()) for source in sources),
+        "test": sum(len(source.raw.test.labels) for source in sources),
+        **class_shares(labels, sources[0].raw.description.task),
+        "leakage": sum(int(leaking[source.name].sum()) for source in sources),
     }
-    if source.by_content:
-        numbers |= {"duplicates": source.duplicates, "unreadable": source.unreadable}
+    return {"dataset": name, **whole, "sources": of_sources}
+
+
+def count(source: Source, leaking: np.ndarray) -> dict[str, object]:
+    """The numbers of one source, of whose test images `leaking` is."""
+    description = source.raw.description
+    numbers: dict[str, object] = {
+        "train": int((~source.held_out).sum()),
+        "validation": int(source.held_out.sum()),
+        "test": len(source.raw.test.labels),
+        **class_shares(source.raw.train.labels[~source.held_out], description.task),
+        "leakage": int(leaking.sum()),
+    }
+    if description.by_content:
+        numbers |= {"duplicates": description.duplicates, "unreadable": description.unreadable}
     return numbers | ({"repeat": source.repeat} if source.repeat != 1 else {})
 
 
-def class_shares(labels: np.ndarray, classes: int) -> dict[str, float]:
+def class_shares(labels: np.ndarray, task: Task) -> dict[str, float]:
     """The shares that the smallest and the largest class have of the training images."""
-    shares = np.bincount(labels, minlength=classes) / max(len(labels), 1)
+    shares = np.bincount(labels, minlength=len(task.classes)) / max(len(labels), 1)
     return {"smallest_class": round(float(shares.min()), 6), "largest_class": round(float(shares.max()), 6)}
 
 
 def main() -> None:
-    validation = read_parameters().prepare.validation
-    description = read_description()
-    classes, sources = description.task.classes, description.sources
-    images, labels = read_raw(TRAIN, len(classes))
-    test_images, test_labels = read_raw(TEST, len(classes))
-    hashes, test_hashes = image_hashes(images), image_hashes(test_images)
-    held_out = hold_out(labels, hashes, sources, validation)
-    rows = rows_to_train_on(held_out, sources)
+    parameters = read_parameters()
+    sources = read_sources(parameters)
 
-    write_images("train", images, rows)
-    write_images("validation", images, np.flatnonzero(held_out))
-    write_images("test", test_images, np.arange(len(test_images)))
-    for name, of_split in (("train", labels[rows]), ("validation", labels[held_out]), ("test", test_labels)):
-        write_labels(name, of_split)
-    write_json(TASK, asdict(description.task))
-    write_table(TEST_IMAGES, names_of_images(test_hashes, test_labels, classes))
-    write_json(DATA, summarize(description, labels, held_out, np.isin(test_hashes, hashes)))
+    write_split("train", [(source.raw.train, source.rows_to_train_on()) for source in sources])
+    write_split("validation", [(source.raw.train, np.flatnonzero(source.held_out)) for source in sources])
+    write_split("test", [(source.raw.test, np.arange(len(source.raw.test.labels))) for source in sources])
+    write_json(TASK, asdict(sources[0].raw.description.task))
+    names = identity.names(np.concatenate([source.raw.test.identities for source in sources]))
+    write_table(TEST_IMAGES, pd.DataFrame({"image": names}))
+    numbers = summarize(parameters.fetch.dataset, sources)
+    write_json(DATA, numbers)
+    if numbers["leakage"]:
+        print(f"{numbers['leakage']:,} of {numbers['test']:,} test images stand among the training images, too")
 
 
 if __name__ == "__main__":

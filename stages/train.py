@@ -4,7 +4,7 @@ Takes data/prepared/{train,validation}_*.npy, data/prepared/task.json and the ch
 Gives models/model.keras, two parts of it to draw (models/layers.csv, models/first_kernel.npy), and its training in
 numbers: plots/history.csv (a row an epoch, written as training goes) and metrics/train.json.
 
-The hyperparameters mean what they mean to Keras's `fit`; digits/epoch.py has what is computed.
+The hyperparameters mean what they mean to Keras's `fit`; digits/network/epoch.py has what is computed.
 """
 
 import csv
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import network as networks
-from digits import processor
-from digits.arrays import read_split, read_task
-from digits.command import Refusal
-from digits.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
-from digits.files import replacing, write_json, write_table
-from digits.parameters import Network, read_parameters
-from digits.tensorflow import keras
+from digits.data.prepared import read_split, read_task
+from digits.foundation import processor
+from digits.foundation.command import Refusal
+from digits.foundation.files import replacing, write_json, write_table
+from digits.foundation.parameters import Network, read_parameters
+from digits.network import archive, construction, reproducibility
+from digits.network.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
+from digits.network.tensorflow import keras
 from stages import run
 
 FIRST_KERNEL = Path("models/first_kernel.npy")
@@ -47,8 +47,8 @@ def train(
     """Train the model in place.
 
     Args:
-        model: as `networks.build` makes it.
-        optimizer: as `networks.build_optimizer` makes it. With `use_ema`, what is validated and kept is the average.
+        model: as `construction.build` makes it.
+        optimizer: as `construction.build_optimizer` makes it; with `use_ema`, the average is validated and kept.
         network: gives epochs, batch_size and jit_compile.
         training: images and labels, as `read_split` gives them.
         validation: likewise; may be empty.
@@ -73,7 +73,7 @@ def train(
         try:
             accuracy, loss = train_epoch(order, progress_bar(len(order)) if bar else None)
         except Exception as error:  # what Keras finds only on the way: TypeError, OverflowError, tf.errors.OpError, ...
-            raise Refusal(f"params.yaml: the network cannot be trained: {networks.reason(error)}") from error
+            raise Refusal(f"params.yaml: the network cannot be trained: {construction.reason(error)}") from error
         with averaged_weights(model, optimizer):
             val_accuracy, val_loss = validate(validation) if len(validation[0]) else (None, None)
             weights = model.get_weights()
@@ -130,10 +130,10 @@ def main() -> None:
             f"expected no more than the {images:,} training images"
         )
 
-    networks.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    model = networks.build(name, network, training[0].shape[1:], len(task.classes))
+    reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+    model = construction.build(name, network, training[0].shape[1:], len(task.classes))
     steps = network.epochs * math.ceil(images / network.batch_size)
-    optimizer = networks.build_optimizer(name, network, model, steps)
+    optimizer = construction.build_optimizer(name, network, model, steps)
     model.summary()
     if remark := processor.remark(parameters.instructions):
         print(remark)
@@ -147,10 +147,10 @@ def main() -> None:
     seconds = time.perf_counter() - began
     print(f"trained in {seconds:.1f} s, {network.epochs * images / seconds:,.0f} images a second")
 
-    networks.save(networks.Classifier(model, task))
+    archive.save(archive.Classifier(model, task))
     with replacing(FIRST_KERNEL) as partial:
-        np.save(partial, networks.first_kernel(model))
-    write_table(LAYERS, networks.layer_table(model))
+        np.save(partial, construction.first_kernel(model))
+    write_table(LAYERS, construction.layer_table(model))
     final = {"train_accuracy": last["accuracy"], "train_loss": last["loss"]}
     final |= {name: last[name] for name in ("val_accuracy", "val_loss")}
     write_json(METRICS, final | {"parameters": model.count_params()})

@@ -55,7 +55,7 @@ def sections(section: object, key: str) -> Iterator[tuple[int, str]]:
 
 def watch_parameters() -> None:
     """Take down which parameters are read after params.yaml has been checked."""
-    from digits import parameters
+    from digits.foundation import parameters
 
     keys: dict[int, str] = {}
     read_parameters, get = parameters.read_parameters, parameters.Section.__getattribute__

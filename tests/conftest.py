@@ -18,9 +18,9 @@ from filelock import FileLock
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-from digits.arrays import PREPARED
-from digits.parameters import Network
-from digits.task import Task
+from digits.data.prepared import PREPARED
+from digits.data.task import Task
+from digits.foundation.parameters import Network
 from tests.hostile import furnish
 
 if TYPE_CHECKING:
@@ -293,8 +293,8 @@ def some_split(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def built(network: Network, shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> "keras.Sequential":
-    """The network as `digits.network` builds it, MNIST's images and classes unless told otherwise."""
-    from digits.network import build
+    """The network as digits.network.construction builds it, MNIST's images and classes unless told otherwise."""
+    from digits.network.construction import build
 
     return build("x", network, shape, classes)
 

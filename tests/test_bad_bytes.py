@@ -20,15 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from digits.arrays import PREPARED, read_images, read_labels
-from digits.command import Refusal
-from digits.dataset import TEST, TRAIN, read_description
-from digits.files import parse_table, write_bytes
-from digits.folder import read_one
-from digits.idx import IdxFile, header
-from digits.measured import images_by_source
-from digits.parameters import read_parameters
-from digits.yaml import parse_yaml
+from digits.data.idx import IdxFile, header
+from digits.data.measured import images_by_source
+from digits.data.prepared import PREPARED, read_images, read_labels
+from digits.data.raw import TEST, TRAIN, read_description
+from digits.foundation.command import Refusal
+from digits.foundation.files import parse_table, write_bytes
+from digits.foundation.parameters import read_parameters
+from digits.foundation.yaml import parse_yaml
+from digits.pictures.folder import read_one
 from tests.conftest import ROOT
 
 HANG = 20  # seconds, where milliseconds are usual

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from digits.idx import header
+from digits.data.idx import header
 from tests.conftest import ONE_EPOCH, ROOT, Repository, stages_run
 from tests.hand import write_hand
 from tests.test_declarations import complaints_about_run

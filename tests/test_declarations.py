@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.yaml import parse_yaml
+from digits.foundation.yaml import parse_yaml
 from tests.conftest import ROOT, Repository
 
 STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]
@@ -97,9 +97,9 @@ def test_a_stage_reads_and_writes_what_it_declares(disturbed: Path, stage: str):
 
 
 def test_a_missing_and_an_unused_code_dep_are_found(repository: Repository):
-    imports = "from digits.dataset import"
+    imports = "from digits.data.raw import"
     repository.replace("stages/fetch.py", imports, f"from digits import calibration\n{imports}")
-    assert complaints_about_code(repository.path, "fetch") == ["imports digits/calibration.py, undeclared"]
+    assert complaints_about_code(repository.path, "fetch") == ["imports digits/results/calibration.py, undeclared"]
     (repository.path / "digits/lonely.py").touch()
     repository.replace("dvc.yaml", "    - stages/plot.py\n", "    - stages/plot.py\n    - digits/lonely.py\n")
     assert complaints_about_code(repository.path, "plot") == ["declares digits/lonely.py, never imported"]

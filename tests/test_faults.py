@@ -14,8 +14,8 @@ from types import ModuleType
 
 import pytest
 
-from digits import network
-from digits.command import run
+from digits.foundation.command import run
+from digits.network import reproducibility
 from stages import evaluate, fetch, page, plot, prepare, train
 from tests.conftest import Repository
 
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_written_is_named(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, stage: ModuleType
 ):
     monkeypatch.chdir(repository.path)
-    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
     with redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit, match="1"), limited_files():
         run(stage.main)
     assert said.getvalue().count("\n") == 1

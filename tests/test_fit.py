@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits import epoch, vocabulary
-from digits import network as networks
-from digits.command import Refusal
-from digits.parameters import Network
-from digits.tensorflow import for_xla, keras
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Network
+from digits.network import construction, epoch, vocabulary
+from digits.network.tensorflow import for_xla, keras
 from stages import train
 from tests.conftest import built, some_split
 
@@ -297,7 +296,7 @@ def made(network: Network) -> tuple[keras.Sequential, keras.optimizers.Optimizer
     keras.utils.set_random_seed(SEED)
     model = built(network)
     steps = network.epochs * math.ceil(len(TRAINING[0]) / network.batch_size)
-    return model, networks.build_optimizer("x", network, model, steps)
+    return model, construction.build_optimizer("x", network, model, steps)
 
 
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")

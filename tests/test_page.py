@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.yaml import parse_yaml
+from digits.foundation.yaml import parse_yaml
 from tests.conftest import Repository
 
 WIDTH = 1280

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digits import network
-from digits.command import run
+from digits.foundation.command import run
+from digits.network import reproducibility
 from stages import evaluate, plot, prepare, train
 from tests.conftest import ONE_EPOCH, Repository, stages_run
 
@@ -135,7 +135,7 @@ def test_a_bad_parameter_is_refused_in_a_sentence(
     said: str,
 ):
     monkeypatch.chdir(repository.path)
-    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
     repository.replace("params.yaml", old, new)
     sentence = refused(stage, capsys)
     assert said in sentence
@@ -195,7 +195,7 @@ def test_damaged_files_are_refused_by_name(
     file: str,
 ):
     monkeypatch.chdir(repository.path)
-    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
     path = Path(file)
     content = path.read_bytes()
     path.unlink()  # it may be a link into DVC's cache

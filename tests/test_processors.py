@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from digits import processor
-from digits.parameters import Network, read_networks
+from digits.foundation import processor
+from digits.foundation.parameters import Network, read_networks
 from tests.conftest import ROOT, MadeOnce
 from tests.processors import PROCESSORS, environment, furnish
 from tests.test_fit import SHAPES, descriptions

@@ -10,18 +10,18 @@ FEW = (MANY[1], MANY[1].replace("40", "20"))
 
 
 def test_edits_while_a_stage_runs_are_not_taken_for_what_it_ran_on(repository: Repository):
-    """Each alone is refused in tests/digits/test_provenance.py."""
+    """Each alone is refused in tests/digits/foundation/test_provenance.py."""
     repository.replace("params.yaml", *MANY)
     lock = (repository.path / "dvc.lock").read_text()
     (repository.path / "plots/history.csv").unlink()
     process = start(repository, "dvc", "repro", "train")
     wait_until(partial((repository.path / "plots/history.csv").exists))
     repository.replace("params.yaml", *FEW)
-    repository.replace("digits/epoch.py", "STRETCHES = 20", "STRETCHES = 21")
+    repository.replace("digits/network/epoch.py", "STRETCHES = 20", "STRETCHES = 21")
     repository.replace("requirements.txt", "keras==", "keras>=")
     _, said = process.communicate()
     assert process.returncode
-    named = "digits/epoch.py, params.yaml: networks.convnet.epochs, requirements.txt"
+    named = "digits/network/epoch.py, params.yaml: networks.convnet.epochs, requirements.txt"
     assert f"error: {named} changed while train ran" in said
     assert (repository.path / "dvc.lock").read_text() == lock
     assert "changed" in repository.dvc("status", "train")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.yaml import parse_yaml
+from digits.foundation.yaml import parse_yaml
 from tests.conftest import ROOT, Repository
 
 STEPS = parse_yaml((ROOT / ".github/workflows/ci.yml").read_bytes(), ROOT)["jobs"]["ci"]["steps"]

@@ -9,8 +9,8 @@ import socket
 import sys
 import webbrowser
 
-from digits.command import Refusal, run
-from digits.parameters import read_parameters
+from digits.foundation.command import Refusal, run
+from digits.foundation.parameters import read_parameters
 
 PORT = 8028
 
@@ -84,9 +84,9 @@ def main() -> None:
         from commands.draw.guard import Connection, Guard
         from commands.draw.reader import Reader
         from commands.draw.server import application
-        from digits import network
+        from digits.network import reproducibility
 
-        network.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+        reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
         reader = Reader()
         app = Guard(application(reader), arguments.host)
         config = uvicorn.Config(

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits.command import Refusal
-from digits.pictures import SUFFIXES, decode
+from digits.foundation.command import Refusal
+from digits.pictures.decoding import SUFFIXES, decode
 
 IMAGES = Path("data/own/images")
 LARGEST = 1024  # pixels of a kept picture's longer side; a drawing has fewer

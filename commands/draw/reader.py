@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from digits import network
-from digits.answers import entry, in_doubt, two_best
-from digits.command import Refusal
-from digits.pictures import NoDigit, read_picture
-from digits.task import Task
-from digits.yaml import parse_yaml
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.foundation.yaml import parse_yaml
+from digits.network import archive, inference
+from digits.pictures.framing import read_picture
+from digits.pictures.ink import NoDigit
+from digits.results.answers import entry, in_doubt, two_best
 
 LOCK = Path("dvc.lock")
 DATA = Path("metrics/data.json")
@@ -77,7 +78,7 @@ class Reader:
 
     def refresh(self) -> None:
         """Load the network anew where its file has changed, and keep the one that is loaded where that fails."""
-        state = _state(network.PATH)
+        state = _state(archive.PATH)
         if state != self._loaded_from:
             self._loaded_from = state
             try:
@@ -88,11 +89,11 @@ class Reader:
         states = [state, _state(LOCK), _state(TEST), _state(DATA)]
         if states != self._described_from and not self.trouble:
             self._described_from = states
-            self._described = describe(_md5(network.PATH))
+            self._described = describe(_md5(archive.PATH))
 
     def _load(self) -> None:
-        classifier = network.load()
-        log_probabilities = network.compiled(classifier.model)
+        classifier = archive.load()
+        log_probabilities = inference.compiled(classifier.model)
         shape = classifier.model.input_shape[1:]
         log_probabilities(np.zeros((1, *shape), np.float32))  # compiles it
         self._task: Task = classifier.task
@@ -105,11 +106,11 @@ def describe(md5: str) -> dict[str, object]:
     try:
         stages = parse_yaml(LOCK.read_bytes(), LOCK)["stages"]
         train, evaluate = stages["train"], stages["evaluate"]
-        if _of(train["outs"], network.PATH) != md5:
+        if _of(train["outs"], archive.PATH) != md5:
             return unknown
         known = unknown | {"network": str(train["params"]["params.yaml"]["network"])}
         if [md5, _md5(DATA), _md5(TEST)] == [
-            _of(evaluate["deps"], network.PATH), _of(evaluate["deps"], DATA), _of(evaluate["outs"], TEST)
+            _of(evaluate["deps"], archive.PATH), _of(evaluate["deps"], DATA), _of(evaluate["outs"], TEST)
         ]:  # fmt: skip
             known["dataset"] = str(json.loads(DATA.read_bytes())["dataset"])
             known["accuracy"] = float(json.loads(TEST.read_bytes())["accuracy"])

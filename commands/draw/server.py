@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from commands.draw import drawings
 from commands.draw.drawings import Kept
 from commands.draw.reader import Reader
-from digits.command import Refusal
+from digits.foundation.command import Refusal
 
 HERE = Path(__file__).parent
 MOST_WAITING = 128  # pictures; at 20 ms each, whoever comes after them would wait for seconds

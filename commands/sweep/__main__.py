@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from commands.sweep.plan import Plan, read_plan
 from commands.sweep.settings import described, distinct, experiment_name
-from digits.command import Refusal, run
+from digits.foundation.command import Refusal, run
 
 if TYPE_CHECKING:  # what it imports takes seconds, or is not there
     from commands.sweep.report import Progress
@@ -129,8 +129,8 @@ def conclude(progress: "Progress", best: list[str]) -> None:
         Refusal: there is none.
     """
     from commands.sweep import report
-    from digits.drawing import use_style, write_figure
-    from digits.files import write_table
+    from digits.foundation.files import write_table
+    from digits.results.drawing import use_style, write_figure
 
     print(progress.summary())
     results = Path("sweeps") / progress.plan.name

@@ -21,7 +21,7 @@ from typing import Any
 from commands.sweep.plan import Domain, Interval, Plan
 from commands.sweep.report import Progress
 from commands.sweep.settings import Setting, Value, distinct, experiment_name, key
-from digits.command import Refusal
+from digits.foundation.command import Refusal
 
 # Read when Ray is imported: it calls no one, leaves Ctrl-C to us, and writes no logs of its own beside ours.
 os.environ |= {

@@ -14,8 +14,8 @@ from dvc.repo import Repo
 
 from commands.sweep.settings import Baseline, Setting, distinct, experiment_name, read_message
 from commands.sweep.trial import Numbers
-from digits.command import Refusal
-from digits.yaml import parse_yaml
+from digits.foundation.command import Refusal
+from digits.foundation.yaml import parse_yaml
 
 UNTRACKED_MATTERS = ("data", "digits", "stages")
 RESULTS = "sweeps"

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from commands.sweep.settings import DIGITS, NEVER_RUN, Baseline, Setting, Value, distinct
-from digits import parameters
-from digits.command import Refusal
-from digits.parameters import Parameters, Section, Seed, sentence
-from digits.yaml import parse_yaml
+from digits.foundation import parameters
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Parameters, Section, Seed, sentence
+from digits.foundation.yaml import parse_yaml
 
 MOST_POINTS = 100_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")

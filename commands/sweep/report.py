@@ -21,7 +21,7 @@ from scipy import stats
 from commands.sweep.plan import Choices, Interval, Plan
 from commands.sweep.settings import Setting, Value, counted, described, distinct, experiment_name, key
 from commands.sweep.trial import Numbers
-from digits.drawing import QUIET, shortened
+from digits.results.drawing import QUIET, shortened
 
 LEVEL = 0.95
 MOST_SHOWN = 8  # trials in the table that is drawn while it runs

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from digits.processor import PARAMETERS, Instructions, chosen_instructions
+from digits.foundation.processor import PARAMETERS, Instructions, chosen_instructions
 
 SOCKET, CLIENT = "socket", "python"
 MOST_BYTES = 2**20  # of what a trial sends along, its environment for the most part
@@ -50,7 +50,7 @@ def main() -> None:
     import pandas  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
-    import digits.network  # noqa: F401
+    import digits.network.epoch  # noqa: F401
 
     imported_for = chosen_instructions(PARAMETERS)
     path = folder / SOCKET

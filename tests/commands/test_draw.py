@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from digits.command import Refusal
+from digits.foundation.command import Refusal
 from tests.commands.serving import PNG, Server, ask, encoded, serving, seven
 from tests.conftest import ROOT, Repository
 

@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.digits.test_pictures import drawn
 
 from commands import predict
-from digits import network
-from digits.command import run
-from digits.tensorflow import keras
+from digits.foundation.command import run
+from digits.network import archive, reproducibility
+from digits.network.tensorflow import keras
 from tests.conftest import DIGITS, ROOT
-from tests.digits.test_pictures import drawn
 
 
 @pytest.fixture
 def command(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """A workspace with parameters, a tiny network and a seven; run there, the command gives (exit code, out, error)."""
     shutil.copy(ROOT / "params.yaml", workspace)
-    monkeypatch.setattr(network, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+    monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     weights = np.zeros((784, 10), np.float32)
     model.set_weights([weights, np.array([0, 2.3, 0, 0, 0, 0, 0, 3, 0, 0], np.float32)])
-    network.save(network.Classifier(model, DIGITS))
+    archive.save(archive.Classifier(model, DIGITS))
     drawn().save("seven.png")
 
     def typed(*arguments: str) -> tuple[object, str, str]:

@@ -16,7 +16,7 @@ from commands.sweep import report
 from commands.sweep.plan import Plan, read_plan
 from commands.sweep.report import Progress
 from commands.sweep.settings import Baseline, distinct, experiment_name, key, options, read_message
-from digits.command import Refusal
+from digits.foundation.command import Refusal
 from tests.conftest import ROOT
 
 RATE = "networks.mlp.optimizer.Adam.learning_rate"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digits import processor
+from digits.foundation import processor
 from tests.conftest import ROOT, Repository
 
 pytestmark = [

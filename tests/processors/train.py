@@ -11,16 +11,16 @@ import os
 import sys
 from pathlib import Path
 
-from digits import command, processor
+from digits.foundation import command, processor
 
 # For the tests that what they test can fail.
 processor.TENSORFLOW["avx2"].pop(os.environ.get("PROCESSORS_TEST_WITHOUT", ""), None)
 command.begin()
 
-from digits import network as networks  # noqa: E402 (TensorFlow reads the environment)
-from digits.command import Refusal  # noqa: E402
-from digits.parameters import Network  # noqa: E402
-from digits.tensorflow import keras  # noqa: E402
+from digits.foundation.command import Refusal  # noqa: E402
+from digits.foundation.parameters import Network  # noqa: E402
+from digits.network import construction, inference, reproducibility  # noqa: E402 (TensorFlow reads the environment)
+from digits.network.tensorflow import keras  # noqa: E402
 from stages import train  # noqa: E402
 from tests.conftest import some_split  # noqa: E402
 
@@ -34,13 +34,13 @@ def outcome(network: Network) -> str:
     keras.utils.set_random_seed(SEED)
     training, validation = some_split(0, 105), some_split(105, 150)
     try:
-        model = networks.build("x", network, (28, 28, 1), 10)
+        model = construction.build("x", network, (28, 28, 1), 10)
         steps = network.epochs * math.ceil(len(training[0]) / network.batch_size)
-        optimizer = networks.build_optimizer("x", network, model, steps)
+        optimizer = construction.build_optimizer("x", network, model, steps)
         rows = list(
             train.train(model, optimizer, network, training, validation, SEED, bar=False, everywhere_alike=True)
         )
-        answers = networks.log_probabilities(model, validation[0])
+        answers = inference.log_probabilities(model, validation[0])
     except Refusal as refusal:
         return f"refused: {refusal}"
     digest = hashlib.sha256(json.dumps(rows).encode() + answers.tobytes())
@@ -51,8 +51,8 @@ def outcome(network: Network) -> str:
 
 def main() -> None:
     if os.environ.get("PROCESSORS_TEST_WITHOUT") == "caches":
-        networks.caches.fix_cache_sizes = lambda _: None
-    networks.compute_reproducibly(SEED, 2, "avx2")
+        reproducibility.caches.fix_cache_sizes = lambda _: None
+    reproducibility.compute_reproducibly(SEED, 2, "avx2")
     for described in json.loads(Path(sys.argv[1]).read_text()):
         print(json.dumps(outcome(Network.model_validate(described))), flush=True)
 

@@ -15,10 +15,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from digits import download, sources
-from digits.command import Refusal
-from digits.idx import header
-from digits.parameters import Idx, read_parameters
+from digits.data.idx import header
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Idx, read_parameters
+from digits.published import download, sources
 from stages import fetch
 from tests.conftest import ROOT
 

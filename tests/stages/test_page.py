@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.command import Refusal
+from digits.foundation.command import Refusal
 from stages import page
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from stages import plot
 from tests.conftest import DIGITS
-from tests.digits.test_drawing import said
+from tests.digits.results.test_drawing import said
 
 IMAGES = np.random.default_rng(0).random((30, 28, 28, 1), np.float32)
 HISTORY = pd.DataFrame({"epoch": [1], "accuracy": [0.9], "loss": [0.3], "val_accuracy": [0.8], "val_loss": [0.4]})

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits.arrays import read_images
-from digits.dataset import RAW, TRAIN, Description, Source
-from digits.idx import IdxFile, write_idx
-from digits.parameters import Validation
-from digits.split import split
-from digits.task import Task
+from digits.data.idx import IdxFile, write_idx
+from digits.data.prepared import read_images
+from digits.data.raw import RAW, TRAIN, Description, Source
+from digits.data.split import split
+from digits.data.task import Task
+from digits.foundation.parameters import Validation
 from stages import prepare
 
 SOURCES = [Source("published", 150, 5), Source("own", 50, 3, by_content=True, repeat=3)]

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digits import epoch
-from digits import network as networks
-from digits.command import Refusal
-from digits.parameters import Network
-from digits.tensorflow import keras
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Network
+from digits.network import construction, epoch
+from digits.network.tensorflow import keras
 from stages import train
 from tests.conftest import built
 
@@ -37,7 +36,7 @@ def trained(network: Network, training: Split, validation: Split, seed: int = 1)
     keras.utils.set_random_seed(seed)
     model = built(network)
     steps = network.epochs * -(-len(training[0]) // network.batch_size)
-    optimizer = networks.build_optimizer("x", network, model, steps)
+    optimizer = construction.build_optimizer("x", network, model, steps)
     return list(train.train(model, optimizer, network, training, validation, seed, bar=False)), model
 
 
@@ -53,7 +52,7 @@ def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activati
     theirs.set_weights(ours.get_weights())
 
     order = np.random.default_rng(1).permutation(len(images))
-    optimizer = networks.build_optimizer("x", network, ours, steps=10)
+    optimizer = construction.build_optimizer("x", network, ours, steps=10)
     (row,) = train.train(ours, optimizer, network, (images, labels), small_split, seed=1, bar=False)
     theirs.compile(
         optimizer=keras.optimizers.SGD(0.1),
@@ -123,7 +122,7 @@ def test_the_seed_decides_what_dropout_drops(small_split: Split, jit_compile: bo
 def test_the_progress_bar_changes_nothing(small_split: Split, capfd: pytest.CaptureFixture):
     keras.utils.set_random_seed(1)
     model = built(RECIPE)
-    optimizer = networks.build_optimizer("x", RECIPE, model, steps=30)
+    optimizer = construction.build_optimizer("x", RECIPE, model, steps=30)
     list(train.train(model, optimizer, RECIPE, small_split, small_split, seed=1, bar=True))
     assert "300/300" in capfd.readouterr().out
     _, plain = trained(RECIPE, small_split, small_split, seed=1)

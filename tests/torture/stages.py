@@ -4,8 +4,8 @@ import hashlib
 import json
 import shutil
 
-from digits.command import Refusal
-from digits.yaml import parse_yaml
+from digits.foundation.command import Refusal
+from digits.foundation.yaml import parse_yaml
 from tests.conftest import Repository
 
 STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]

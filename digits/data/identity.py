@@ -1,0 +1,114 @@
+"""Which image is it: the one answer by which images are counted, split, paired between revisions, and named.
+
+Of a published image it is a digest of its pixels. A person's pictures come in many files: moved on the page, turned by
+their camera, saved again in another format. So theirs is a digest of a coarse form of what they show, which leaves out
+where it stands, how large it is, and which of pen and page is the lighter; no parameter changes it.
+benchmarks/results/identity.csv has how often that holds, and that different pictures keep apart.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+BYTES = 8  # of an identity: that any two of a million different images share one has a probability of 3e-8
+
+LARGEST = 1024  # pixels of the longer side that is looked at
+FLAT = 8  # levels of 255; what differs less from its page has no form
+FAINT = 0.1  # of what stands out most; less is a JPEG's noise
+REACH = 2.6  # times the root mean square distance of what is shown from its middle: how far is looked
+WAVES = 10  # half waves across that, from 0 up; of each pair, those that add up to less than WAVES are taken
+STEP = 0.03  # of a wave's share that is one step of the coarse form
+COLOR_STEP = 24  # levels of 255
+
+
+def of_pixels(images: Iterable[np.ndarray]) -> np.ndarray:
+    """The identities of published images: uint8 of shape (n, 8), from arrays of uint8."""
+    digests = bytearray().join(_digest(np.ascontiguousarray(image).data) for image in images)
+    return np.frombuffer(digests, np.uint8).reshape(-1, BYTES)
+
+
+def of_picture(picture: Image.Image) -> bytes:
+    """The identity of a person's picture: 8 bytes.
+
+    Args:
+        picture: of 8 bits, without transparency, turned as it was meant to be seen.
+    """
+    color = picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
+    if max(color.size) > LARGEST:
+        scale = LARGEST / max(color.size)
+        width, height = (max(round(side * scale), 1) for side in color.size)
+        color = color.resize((width, height), Image.Resampling.BOX)
+    pixels = np.asarray(color.convert("RGB"))
+    form = coarse_form(np.asarray(color.convert("L"), np.float64), pixels)
+    return _digest(f"{picture.size}".encode() + pixels.tobytes() if form is None else form.tobytes())
+
+
+def coarse_form(grey: np.ndarray, color: np.ndarray) -> np.ndarray | None:
+    """What a picture shows, coarsely, wherever and however large it stands there.
+
+    What differs from the page is weighed by how much, and its shares of cosine waves are taken around its middle, as
+    far as it spreads: few numbers, which a shift leaves alone and noise hardly moves.
+
+    Args:
+        grey: float64 of shape (height, width), 0 to 255.
+        color: uint8 of shape (height, width, 3).
+
+    Returns:
+        int16 of shape (58,); None where nothing differs from the page.
+    """
+    rim = np.sort(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    quarter = len(rim) // 4
+    differs = np.abs(grey - rim[quarter : len(rim) - quarter].mean())
+    if differs.max() < FLAT:
+        return None
+    ink = np.maximum(differs / ((differs**3).sum() / (differs**2).sum()) - FAINT, 0)
+    ink /= ink.sum()
+    ways = [(ink.sum(axis=1), np.arange(len(grey))), (ink.sum(axis=0), np.arange(grey.shape[1]))]
+    middles = [(shares * at).sum() for shares, at in ways]
+    spread = sum((shares * (at - middle) ** 2).sum() for (shares, at), middle in zip(ways, middles, strict=True))
+    reach = REACH * max(float(np.sqrt(spread)), 0.5)
+    down, across = (_waves((at - middle) / reach) for (_, at), middle in zip(ways, middles, strict=True))
+    shares = down @ ink @ across.T
+    first, second = np.indices(shares.shape)
+    form = shares[(first + second > 0) & (first + second < WAVES)] / STEP
+
+    tints = color[..., ::2] - grey[..., None]  # red and blue
+    page = np.concatenate([tints[0], tints[-1], tints[:, 0], tints[:, -1]]).mean(axis=0)
+    shown = (tints * ink[..., None]).sum(axis=(0, 1))
+    return np.rint(np.concatenate([form, page / COLOR_STEP, shown / COLOR_STEP])).astype(np.int16)
+
+
+def names(identities: np.ndarray) -> list[str]:
+    """Identities, uint8 of shape (n, 8), in 16 letters each."""
+    return [identity.tobytes().hex() for identity in identities]
+
+
+def numbers(identities: np.ndarray) -> np.ndarray:
+    """Identities, uint8 of shape (n, 8), as uint64 of shape (n,)."""
+    return np.ascontiguousarray(identities).view(">u8").ravel().astype(np.uint64)
+
+
+def draw(identities: np.ndarray, purpose: str) -> np.ndarray:
+    """A number from 0 to below 1 of each image that follows from its identity alone, another for each purpose.
+
+    Args:
+        identities: uint8 of shape (n, 8).
+        purpose: what it decides.
+
+    Returns:
+        float64 of shape (n,).
+    """
+    drawn = of_pixels(np.append(identity, np.frombuffer(purpose.encode(), np.uint8)) for identity in identities)
+    return numbers(drawn) / 2.0**64
+
+
+def _waves(places: np.ndarray) -> np.ndarray:
+    """WAVES cosines over [-1, 1], fading out to both ends: (WAVES, n) at places of shape (n,)."""
+    inside = np.clip(places, -1, 1)
+    return np.cos(np.outer(np.arange(WAVES), np.pi * (inside + 1) / 2)) * (0.5 + 0.5 * np.cos(np.pi * inside))
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=BYTES).digest()

@@ -1,0 +1,156 @@
+"""Datasets as `fetch` and `gather` leave them in data/raw/, whatever their kind: a folder each, all in one form.
+
+Images, labels and identities of the training and of the test images are IDX files; dataset.json says what they show,
+and has the SHA-256 of each file.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from digits.data.identity import BYTES
+from digits.data.idx import IdxFile, write_idx
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.foundation.files import read_json, write_json
+
+FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
+DESCRIPTION = "dataset.json"
+SPLITS, CONTENTS = ("train", "test"), ("images", "labels", "identities")
+
+PART = 4096  # images in memory at a time
+
+
+@dataclass(frozen=True)
+class Description:
+    """What dataset.json says."""
+
+    task: Task
+    by_content: bool
+    """Whether the split of each image follows from its identity, which is how a dataset can grow."""
+    duplicates: int
+    """Files left out since the same picture is there already."""
+    unreadable: int
+    """Files left out since they are no picture, or show no digit."""
+    published: list[str]
+    """The SHA-256 of the published files that it was made of; none where nobody published any."""
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A dataset in memory, or mapped into it, before it is written."""
+
+    task: Task
+    images: np.ndarray
+    """uint8 of shape (n, height, width, channels), a channel or three."""
+    labels: np.ndarray
+    """Integers of shape (n,), places in `task.classes`."""
+    identities: np.ndarray
+    """uint8 of shape (n, 8)."""
+    in_test: np.ndarray
+    """bool of shape (n,)."""
+    by_content: bool = False
+    duplicates: int = 0
+    unreadable: int = 0
+    published: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training or the test images of a dataset."""
+
+    images: IdxFile
+    """uint8 of shape (n, height, width), or (n, height, width, 3)."""
+    labels: np.ndarray
+    """Integers of shape (n,), places in the classes."""
+    identities: np.ndarray
+    """uint8 of shape (n, 8)."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A dataset as it lies in data/raw/."""
+
+    description: Description
+    train: Split
+    test: Split
+
+
+def write_raw(folder: Path, loaded: Loaded) -> None:
+    """Write a dataset to a folder of its own."""
+    label_type = np.uint8 if len(loaded.task.classes) <= 256 else np.int16
+    _, *shape, channels = loaded.images.shape
+    shape += [channels] if channels > 1 else []
+    for split in SPLITS:
+        places = np.flatnonzero(loaded.in_test == (split == "test"))
+        images = (loaded.images[some] for some in np.array_split(places, -(-len(places) // PART) or 1))
+        write_idx(folder / f"{split}-images.idx", (part.reshape(-1, *shape) for part in images), (len(places), *shape))
+        write_idx(folder / f"{split}-labels.idx", [loaded.labels[places].astype(label_type)], (len(places),))
+        write_idx(folder / f"{split}-identities.idx", [loaded.identities[places]], (len(places), BYTES))
+    numbers = loaded.by_content, loaded.duplicates, loaded.unreadable, loaded.published
+    write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, _digests(folder))))
+
+
+def keep_only(folder: Path, names: Iterable[str]) -> None:
+    """Leave these datasets in a folder, which is made where there is none, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in {*folder.iterdir()} - {folder / name for name in names}:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def read_description(folder: Path) -> Description:
+    """Read a dataset's dataset.json, and check that the files beside it are those that it describes.
+
+    Raises:
+        Refusal: it is no such description, or a file has another SHA-256.
+        FileNotFoundError: it or one of the files is missing.
+    """
+    description = read_json(folder / DESCRIPTION, Description)
+    for name, sha256 in _digests(folder).items():
+        expected = description.sha256.get(name, "nothing")
+        if sha256 != expected:
+            raise Refusal(
+                f"{folder / name} has the SHA-256 {sha256[:12]}..., {folder / DESCRIPTION} says {expected[:12]}...; "
+                "`dvc repro` makes it anew"
+            )
+    return description
+
+
+def read_raw(folder: Path) -> Raw:
+    """Open a dataset in data/raw/, and check its files one against the other.
+
+    Raises:
+        Refusal: a file is another than dataset.json says or no IDX file, a label has no class, or the counts differ.
+    """
+    description = read_description(folder)
+    return Raw(description, *(_read_split(folder, split, len(description.task.classes)) for split in SPLITS))
+
+
+def _read_split(folder: Path, split: str, classes: int) -> Split:
+    images, labels_file, identities_file = (IdxFile(folder / f"{split}-{content}.idx") for content in CONTENTS)
+    if len(images.shape) not in {3, 4}:
+        raise Refusal(f"{images.path} holds the shape {images.shape}, expected images")
+    if labels_file.shape != (len(images),) or identities_file.shape != (len(images), BYTES):
+        raise Refusal(
+            f"{labels_file.path} holds the shape {labels_file.shape} and {identities_file.path.name} "
+            f"{identities_file.shape} for {len(images):,} images"
+        )
+    labels = labels_file.read()
+    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise Refusal(f"{labels_file.path} has the label {wrong}, expected 0 to {classes - 1}")
+    return Split(images, labels, identities_file.read())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a dataset."""
+    digests = {}
+    for name in (f"{split}-{content}.idx" for split in SPLITS for content in CONTENTS):
+        with (folder / name).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests

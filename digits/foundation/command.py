@@ -1,0 +1,121 @@
+"""How a command begins and ends: undisturbed by the environment; done, refused with one sentence, or interrupted."""
+
+import argparse
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from digits.foundation import processor
+
+# What the numerical libraries read from the environment: it can change every result, and dvc.yaml does not name it.
+LIBRARIES = (
+    "BLIS_", "DNNL_", "GOMP_", "GOTO_", "KERAS_", "KMP_", "MATPLOTLIBRC", "MKL_", "MPLBACKEND", "NPY_", "NUMEXPR_",
+    "OMP_", "ONEDNN_", "OPENBLAS_", "SCIPY_", "SKLEARN_", "TF_", "TFE_", "VECLIB_", "XLA_",
+)  # fmt: skip
+SETTINGS = {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": os.devnull,  # where no keras.json can be
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+_interrupted = False
+
+
+class Refusal(Exception):
+    """Something a person gave cannot be used; the message names it, its value and what was expected."""
+
+    exit_code = 1
+
+
+def begin() -> None:
+    """Prepare the process, before the libraries are imported, which takes seconds and reads the environment.
+
+    From here on, Ctrl-C ends it in one line, unless it is set to ignore Ctrl-C; the libraries find no settings but
+    those that are made here, and any name can be printed.
+    """
+    sys.excepthook = _end
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _interrupt_again
+    for name in [name for name in os.environ if name.startswith(LIBRARIES)]:
+        del os.environ[name]
+    os.environ |= SETTINGS | processor.settings(processor.chosen_instructions(processor.PARAMETERS))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command's `main` and turn what people cause into one line and an exit code; a traceback means our bug.
+
+    Exits with 1, or as the `Refusal` has it, after a refusal or a file that cannot be read or written; with 130 after
+    Ctrl-C, wherever it comes.
+    """
+    try:
+        _call_interruptibly(main)
+    except Refusal as refusal:
+        _refuse(str(refusal), refusal.exit_code)
+    except FileNotFoundError as error:
+        _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
+    except OSError as error:
+        _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str, exit_code: int = Refusal.exit_code) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def png_path(name: str) -> Path:
+    """The path that a command line names for a picture to draw.
+
+    Raises:
+        argparse.ArgumentTypeError: it does not end in .png.
+    """
+    path = Path(name)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{name}, expected a name that ends in .png")
+    return path
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Take Ctrl-C down, and raise KeyboardInterrupt: a library may drop it, or make an error of its own of it."""
+    global _interrupted
+    _interrupted = True
+    signal.default_int_handler(number, frame)
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Send Ctrl-C anew where Python cannot raise it: in a `__del__`, or a callback from C, that has ended by then."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
+def _call_interruptibly(main: Callable[[], None]) -> None:
+    """Call it, and raise KeyboardInterrupt if Ctrl-C came meanwhile, whatever became of it there."""
+    try:
+        main()
+    finally:
+        _interrupt_no_more()
+        if _interrupted:
+            raise KeyboardInterrupt
+
+
+def _interrupt_no_more() -> None:
+    """Let Ctrl-C kill the process while Python ends, when it can be raised no more, or pass if one ends it already."""
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if _interrupted else signal.SIG_DFL)
+
+
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        _interrupt_no_more()
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.__excepthook__(kind, error, traceback)

@@ -1,0 +1,24 @@
+"""YAML as DVC reads it: version 1.2, where `010` is ten, `1e-3` a number and `no` a word."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from digits.foundation.command import Refusal
+
+
+def parse_yaml(content: bytes, path: Path) -> Any:
+    """The content of a YAML file as dictionaries, lists, strings, numbers, bools and None.
+
+    Args:
+        content: of the file.
+        path: of the file, for what is said of a mistake.
+
+    Raises:
+        Refusal: it is not YAML.
+    """
+    try:
+        return YAML(typ="safe").load(content.decode())
+    except Exception as error:  # the parser raises what it meets too: !!bool x is a KeyError, !!int "" an IndexError
+        raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error

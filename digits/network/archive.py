@@ -1,0 +1,88 @@
+"""A trained network to a file, and back."""
+
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.foundation.files import write_bytes
+from digits.network.construction import reason
+from digits.network.tensorflow import keras
+from digits.network.vocabulary import check_outputs, check_saved
+
+PATH = Path("models/model.keras")
+METADATA = "metadata.json"  # within the archive: here stand the classes' names and the pictures' framing too
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and what it tells apart."""
+
+    model: keras.Sequential
+    task: Task
+
+
+def save(classifier: Classifier, path: Path = PATH) -> None:
+    """Write the model as a .keras archive whose bytes depend on its layers, weights and classes alone.
+
+    Keras writes the date into metadata.json and into the zip's entries, and memory addresses into config.json, so that
+    the same model has another hash on every save (keras#15143). Here the dates are constant and objects are numbered.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model.keras"
+        classifier.model.save(saved)
+        lasting = io.BytesIO()
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(lasting, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name.endswith(".json"):
+                    more = {"task": asdict(classifier.task)} if name == METADATA else {}
+                    content = _without_chance(json.loads(content) | more)
+                target.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo's own time is 1980-01-01
+    write_bytes(path, lasting.getvalue())
+
+
+def _without_chance(content: dict[str, Any]) -> bytes:
+    """Keras's JSON without its date, and with 1, 2, 3 for the addresses of shared objects."""
+    numbers: dict[int, int] = {}
+
+    def settle(entry: dict[str, Any]) -> dict[str, Any]:
+        entry.pop("date_saved", None)
+        if "shared_object_id" in entry:
+            entry["shared_object_id"] = numbers.setdefault(entry["shared_object_id"], len(numbers) + 1)
+        return entry
+
+    return json.dumps(json.loads(json.dumps(content), object_hook=settle), sort_keys=True).encode()
+
+
+def load(path: Path = PATH) -> Classifier:
+    """Read what `save` wrote, running no code that the file may bring along.
+
+    Raises:
+        Refusal: there is no file, or it is no such model from images to a logit or a probability for each class.
+    """
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; `dvc repro` trains it")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
+            task = TypeAdapter(Task).validate_json(
+                json.dumps(json.loads(archive.read(METADATA)).get("task")), strict=True
+            )
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
+        raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error
+    taken, given = model.input_shape[1:], model.output_shape[1:]
+    if len(taken) != 3 or taken[2] not in {1, 3} or given != (len(task.classes),):
+        raise Refusal(
+            f"{path} takes {taken} and gives {given}, expected (height, width, 1 or 3) and ({len(task.classes)},)"
+        )
+    check_outputs(model, f"{path}: layers")
+    return Classifier(model, task)

@@ -1,0 +1,112 @@
+"""Many image files read at once, in as many processes as there are cores."""
+
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from digits.data.identity import of_picture
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Framing
+from digits.pictures.decoding import decode, flattened
+from digits.pictures.framing import prepare, whole
+
+CHUNK = 64  # images that a process is given at a time
+FEW = 300  # images that are read sooner than other processes are started
+
+
+class Read(NamedTuple):
+    """What became of an image file."""
+
+    identity: bytes
+    """8 bytes, whatever the framing; empty if there is no image."""
+    pixels: bytes
+    """Of the framed image; empty if there is none."""
+    refused: str
+    """Why, if so."""
+
+
+def read_all(paths: list[Path], framing: Framing, shape: tuple[int, int, int], bar: bool) -> Iterator[Read]:
+    """Read the files in order, in as many processes as there are cores if there are many."""
+    read = partial(read_some, framing=framing, shape=shape)
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    progress = tqdm(total=len(paths), unit=" images", disable=not bar, file=sys.stderr, leave=False)
+    with progress:
+        results = map(read, chunks) if len(paths) < FEW else in_processes(read, chunks)
+        for result in results:
+            yield from result
+            progress.update(len(result))
+
+
+def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Iterator[list[Read]]:
+    """What `read` makes of each chunk, in order, a few chunks ahead. No process outlives this.
+
+    Raises:
+        Refusal: a process ended before its work.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    executor = ProcessPoolExecutor(cores, get_context("spawn"))
+    ahead: deque[Future[list[Read]]] = deque()
+    try:
+        for chunk in chunks:
+            with without_ctrl_c():
+                ahead.append(executor.submit(read, chunk))
+            if len(ahead) > 4 * cores:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    except BrokenProcessPool as error:
+        raise Refusal("a process that read images was ended from outside, perhaps for want of memory") from error
+    except BaseException:  # such as Ctrl-C: a chunk of photographs takes half a minute, which nobody wants to wait for
+        for process in active_children():
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C wait; a process that is started meanwhile never gets it, from its first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def read_some(paths: list[Path], framing: Framing, shape: tuple[int, int, int]) -> list[Read]:
+    """Read image files, each for itself."""
+    return [read_one(path, framing, shape) for path in paths]
+
+
+def read_one(path: Path, framing: Framing, shape: tuple[int, int, int]) -> Read:
+    """Read an image file, or say why it cannot be."""
+    try:
+        content = path.read_bytes()
+        if not content:
+            raise Refusal("is empty")
+        picture = flattened(decode(content))
+        identity = of_picture(picture)
+        if framing == "whole":
+            return Read(identity, whole(picture, shape).tobytes(), "")
+        del picture  # as large as a camera makes it
+        return Read(identity, np.rint(prepare(content) * 255).astype(np.uint8).tobytes(), "")
+    except Refusal as refusal:
+        return Read(b"", b"", str(refusal))
+    except OSError as error:
+        return Read(b"", b"", f"cannot be read: {error.strerror or error}")

@@ -1,0 +1,31 @@
+"""Gather a person's own images from data/own/images/CLASS/, where the chosen dataset holds them, to data/raw/gathered/.
+
+Takes data/own/ and the entry of `datasets` that fetch.dataset names, with those that it joins.
+Gives data/raw/gathered/, a folder a dataset in the form of digits/data/raw.py; an empty one where the chosen dataset
+has nothing of a person's own, so that whatever happens in data/own/ changes nothing.
+"""
+
+import sys
+from pathlib import Path
+
+from digits.data.raw import GATHERED, keep_only, write_raw
+from digits.foundation.parameters import Folder, read_parameters
+from stages import run
+
+OWN = Path("data/own/images")
+
+
+def main() -> None:
+    parameters = read_parameters()
+    wanted = {name: of for name, of in parameters.datasets.items() if isinstance(of, Folder)}
+    if not wanted:
+        print(f"{parameters.fetch.dataset} takes nothing from {OWN.parent}: there is nothing to gather")
+    for name, folder in wanted.items():
+        from digits.pictures.folder import gather  # which decodes images, and takes its time to come
+
+        write_raw(GATHERED / name, gather(OWN, folder, bar=sys.stderr.isatty()))
+    keep_only(GATHERED, wanted)
+
+
+if __name__ == "__main__":
+    run(main)

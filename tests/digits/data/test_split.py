@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from digits.data import split as splits
+from digits.data.raw import Source
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Validation
+
+LABELS = np.repeat(np.arange(10, dtype=np.uint8), [30, 20, 20, 20, 20, 20, 20, 20, 20, 10])
+
+
+@pytest.mark.parametrize(("size", "count"), [(0, 0), (0.0, 0), (40, 40), (0.2, 40), (0.25, 50)])
+@pytest.mark.parametrize("take", ["stratified", "first", "last"])
+def test_a_count_or_a_share_is_held_out(size: float, count: int, take: str):
+    assert splits.split(LABELS, Validation(size=size, take=take, seed=1)).sum() == count
+
+
+def test_first_and_last_are_what_they_say():
+    assert np.flatnonzero(splits.split(LABELS, Validation(size=3, take="first", seed=1))).tolist() == [0, 1, 2]
+    assert np.flatnonzero(splits.split(LABELS, Validation(size=3, take="last", seed=1))).tolist() == [197, 198, 199]
+
+
+def test_a_stratified_choice_keeps_the_class_proportions_and_follows_the_seed():
+    validation = Validation(size=20, take="stratified", seed=1)
+    chosen = splits.split(LABELS, validation)
+    assert np.bincount(LABELS[chosen]).tolist() == [3, 2, 2, 2, 2, 2, 2, 2, 2, 1]
+    np.testing.assert_array_equal(chosen, splits.split(LABELS, validation))
+    assert (chosen != splits.split(LABELS, Validation(size=20, take="stratified", seed=2))).any()
+
+
+@pytest.mark.parametrize("size", [200, 10**9])
+def test_holding_out_everything_is_refused(size: int):
+    with pytest.raises(Refusal, match=f"prepare.validation.size is {size}, expected less than the 200"):
+        splits.split(LABELS, Validation(size=size, take="first", seed=1))
+
+
+def test_a_stratified_choice_that_cannot_be_is_refused():
+    with pytest.raises(Refusal, match="prepare.validation.size is 3, which leaves no stratified split"):
+        splits.split(LABELS, Validation(size=3, take="stratified", seed=1))
+
+
+HASHES = np.random.default_rng(0).integers(0, 2**64, 200, np.uint64)
+
+
+def test_an_image_of_a_folder_is_held_out_for_its_content_alone():
+    validation = Validation(size=0.25, take="first", seed=1)
+    chosen = splits.split_by_content(HASHES, validation)
+    assert 30 < chosen.sum() < 70
+    order = np.random.default_rng(1).permutation(200)
+    np.testing.assert_array_equal(splits.split_by_content(HASHES[order], validation), chosen[order])
+    np.testing.assert_array_equal(splits.split_by_content(HASHES[:9], validation), chosen[:9])
+    other = Validation(size=0.25, take="stratified", seed=7)
+    np.testing.assert_array_equal(splits.split_by_content(HASHES, other), chosen)
+    assert not splits.split_by_content(HASHES, Validation(size=0, take="first", seed=1)).any()
+    more = splits.split_by_content(HASHES, Validation(size=0.5, take="first", seed=1))
+    assert (more | ~chosen).all(), "a larger share keeps who was held out"
+
+
+def test_a_count_of_a_folders_images_is_refused():
+    with pytest.raises(Refusal, match="prepare.validation.size is 5, expected a share"):
+        splits.split_by_content(HASHES, Validation(size=5, take="first", seed=1))
+
+
+def test_a_folder_of_which_all_would_be_held_out_is_refused():
+    with pytest.raises(Refusal, match="which holds out all 1 training images of a folder"):
+        splits.split_by_content(np.zeros(1, np.uint64), Validation(size=0.1, take="first", seed=1))
+
+
+SOURCES = [Source("published", 150, 5), Source("own", 50, 3, by_content=True, repeat=3)]
+
+
+def test_each_source_is_split_as_if_it_were_alone():
+    validation = Validation(size=0.2, take="stratified", seed=1)
+    held_out = splits.hold_out(LABELS, HASHES, SOURCES, validation)
+    np.testing.assert_array_equal(held_out[:150], splits.split(LABELS[:150], validation))
+    np.testing.assert_array_equal(held_out[150:], splits.split_by_content(HASHES[150:], validation))
+
+
+def test_a_source_is_trained_on_as_often_as_it_is_repeated_and_never_on_what_is_held_out():
+    held_out = splits.hold_out(LABELS, HASHES, SOURCES, Validation(size=0.2, take="stratified", seed=1))
+    times = np.bincount(splits.rows_to_train_on(held_out, SOURCES), minlength=200)
+    np.testing.assert_array_equal(times, np.where(held_out, 0, np.repeat([1, 3], [150, 50])))

@@ -1,0 +1,97 @@
+"""Ctrl-C counts wherever it comes, also where Python or a library would drop it."""
+
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+COMMAND = """
+import atexit, ctypes, os, signal, time, weakref
+from pathlib import Path
+from digits.foundation.command import Refusal, begin, run
+from digits.foundation.files import replacing
+
+def ctrl_c(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Left:
+    pass
+
+class Cleaned:
+    def __del__(self):
+        ctrl_c()
+"""
+IGNORED = {
+    "a __del__": "Cleaned()",
+    "a weak reference's callback": "left = Left(); noticed = weakref.ref(left, ctrl_c); del left",
+    "a callback from C": "ctypes.CFUNCTYPE(None)(ctrl_c)()",
+}
+WORK = """
+begin()
+
+def main():
+    with replacing(Path("result")) as partial:
+        partial.write_text("whole")
+        {interrupted}
+        time.sleep(10)
+    print("went on")
+
+run(main)
+"""
+IMPORT = """
+begin()
+{interrupted}
+time.sleep(10)
+print("went on")
+"""
+TURNED = """
+begin()
+
+def main():
+    try:
+        ctrl_c()
+    except BaseException:
+        {instead}
+
+run(main)
+"""
+
+
+def ended(script: str, folder: Path) -> tuple[int, str, str]:
+    """What a process gives that runs it: exit code, output, errors."""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{COMMAND}{script}"]
+    process = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    return process.returncode, process.stdout, process.stderr
+
+
+@pytest.mark.parametrize("interrupted", IGNORED.values(), ids=IGNORED)
+def test_ctrl_c_that_python_ignores_comes_again(workspace: Path, interrupted: str):
+    assert ended(WORK.format(interrupted=interrupted), workspace) == (130, "", "interrupted\n")
+    assert not list(workspace.iterdir())
+
+
+@pytest.mark.parametrize("interrupted", IGNORED.values(), ids=IGNORED)
+def test_ctrl_c_that_python_ignores_during_an_import_comes_again(workspace: Path, interrupted: str):
+    assert ended(IMPORT.format(interrupted=interrupted), workspace) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("instead", ["pass", "raise ValueError", "raise Refusal('no')", "raise SystemExit(0)"])
+def test_ctrl_c_that_a_library_turns_into_something_else_is_no_success(workspace: Path, instead: str):
+    assert ended(TURNED.format(instead=instead), workspace) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_while_python_ends_is_no_success(workspace: Path):
+    assert ended("begin(); atexit.register(ctrl_c); run(lambda: None)", workspace) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_stays_ignored_where_it_is_ignored(workspace: Path):
+    script = "signal.signal(signal.SIGINT, signal.SIG_IGN); begin(); run(lambda: [ctrl_c(), print('went on')])"
+    assert ended(script, workspace) == (0, "went on\n", "")

@@ -1,0 +1,435 @@
+"""Images of one's own: what is gathered from folders, and what is said of what cannot be."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from digits.data.raw import Loaded
+from digits.foundation.command import Refusal
+from digits.foundation.parameters import Folder
+from digits.pictures import folder as folders
+from digits.pictures.decoding import decode
+from digits.pictures.folder import gather, hash_pixels
+from digits.pictures.framing import prepare
+from tests.conftest import ROOT
+
+WHOLE = Folder(kind="folder", framing="whole", side=28)
+
+
+def drawing(seed: int, size: tuple[int, int] = (28, 28)) -> Image.Image:
+    """A grey picture that no other seed gives."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, size[::-1], np.uint8))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of 20 pictures of each of three classes."""
+    for number in range(60):
+        path = tmp_path / "images" / ["cat", "dog", "long-eared owl"][number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawing(number).save(path)
+    return tmp_path / "images"
+
+
+def gathered(folder: Path, wanted: Folder = WHOLE) -> Loaded:
+    return gather(folder, wanted, bar=False)
+
+
+def content(loaded: Loaded) -> list[tuple[bytes, str, bool]]:
+    """Every image with its class and its side."""
+    pixels = loaded.images[np.arange(loaded.images.shape[0])]
+    names = [loaded.task.classes[label] for label in loaded.labels]
+    return list(zip((image.tobytes() for image in pixels), names, loaded.in_test.tolist(), strict=True))
+
+
+def test_an_image_of_the_networks_size_comes_pixel_for_pixel(images: Path):
+    found = gathered(images)
+    assert found.task.classes == ["cat", "dog", "long-eared owl"]
+    assert found.images.shape == (60, 28, 28, 1)
+    expected = {drawing(number).tobytes(): ["cat", "dog", "long-eared owl"][number % 3] for number in range(60)}
+    assert {pixels: name for pixels, name, _ in content(found)} == expected
+    assert 2 < found.in_test.sum() < 25
+
+
+def test_names_dates_order_and_folders_within_leave_no_trace(images: Path, tmp_path: Path):
+    before = content(gathered(images))
+    other = tmp_path / "other"
+    for number, path in enumerate(sorted(images.rglob("*.png"), key=lambda path: -int(path.stem))):
+        target = other / path.parent.name / f"deep/er/{number:03}.PNG"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        os.utime(target, (number, number))
+    assert content(gathered(other)) == before
+
+
+def test_a_growing_folder_moves_no_image(images: Path):
+    before = content(gathered(images))
+    for number in range(60, 90):
+        drawing(number).save(images / "cat" / f"new {number}.png")
+    grown = content(gathered(images))
+    assert set(before) < set(grown)
+    assert [image for image in grown if image in before] == before
+    for path in sorted(images.rglob("*.png"))[::3]:
+        path.unlink()
+    assert set(content(gathered(images))) < set(grown)
+
+
+def test_a_larger_share_keeps_what_was_for_testing(images: Path):
+    few, many = (content(gathered(images, WHOLE.model_copy(update={"test": share}))) for share in (0.1, 0.5))
+    assert {image for image in few if image[2]} < {image for image in many if image[2]}
+
+
+def test_in_many_processes_it_is_the_same(images: Path, monkeypatch: pytest.MonkeyPatch):
+    alone = content(gathered(images))
+    monkeypatch.setattr(folders, "FEW", 0)
+    monkeypatch.setattr(folders, "CHUNK", 7)
+    assert content(gathered(images)) == alone
+
+
+def test_the_same_picture_counts_once_however_it_was_saved(images: Path, capsys: pytest.CaptureFixture[str]):
+    picture = drawing(0)
+    picture.save(images / "cat/again.bmp")
+    picture.convert("RGB").save(images / "cat/in color.webp", lossless=True)
+    picture.convert("RGBA").save(images / "cat/transparent.png")
+    turned = Image.Exif()
+    turned[274] = 6  # the camera was held upright
+    picture.transpose(Image.Transpose.ROTATE_90).save(images / "cat/turned.tiff", exif=turned)
+    found = gathered(images)
+    assert (found.images.shape[0], found.duplicates) == (60, 4)
+    assert "cat/again.bmp shows the same picture as" in capsys.readouterr().out
+
+
+def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_are_called(tmp_path: Path):
+    framed = Folder(kind="folder", framing="digit", test=0.4)
+    kept = []
+    for names in (("a.jpg", "z.png"), ("z.jpg", "a.png")):
+        images = tmp_path / names[0]
+        for scale in range(40, 48):
+            for name, picture in (("seven", seven(scale)), ("neves", ImageOps.mirror(seven(scale)))):
+                path = images / name / f"{scale} {names[0]}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path)
+                decode(path.read_bytes()).save(path.with_name(f"{scale} {names[1]}"))  # a draft of a JPEG is another
+        found = gathered(images, framed)
+        assert found.duplicates == 16
+        kept.append(content(found))
+    assert kept[0] == kept[1]
+
+
+def test_the_same_deep_picture_counts_once_in_either_order_of_bytes(images: Path):
+    values = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) * 80
+    Image.fromarray(values).save(images / "cat/deep.png")
+    Image.frombytes("I;16B", (28, 28), values.astype(">u2").tobytes()).save(images / "cat/deep.tiff")
+    Image.fromarray(values.astype(np.int32)).save(images / "cat/deeper.tiff")
+    assert gathered(images).duplicates == 2
+
+
+def test_the_same_picture_of_two_classes_is_refused_with_both_names(images: Path):
+    shutil.copy(images / "cat/0.png", images / "dog/zero.png")
+    with pytest.raises(Refusal, match=r"dog/zero.png: shows the same picture as .*cat/0.png, of another class"):
+        gathered(images)
+
+
+def test_what_nobody_sees_is_passed_over(images: Path):
+    for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "dog/desktop.ini", ".hidden/x.png", "cat/._0.png"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_bytes(b"anything")
+    assert gathered(images).images.shape[0] == 60
+
+
+def png(**options: object) -> bytes:
+    file = io.BytesIO()
+    drawing(99).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def animation() -> bytes:
+    file = io.BytesIO()
+    drawing(1).save(file, "GIF", save_all=True, append_images=[drawing(2)])
+    return file.getvalue()
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    drawing(1, (300, 200)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "said"),
+    [
+        ("cat/bad.png", b"hello", r"cat/bad.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image"),
+        ("cat/bad.jpg", jpeg()[:-500], "cat/bad.jpg: is broken or ends too early"),
+        ("cat/bad.png", b"", "cat/bad.png: is empty"),
+        ("cat/bad.gif", animation(), "cat/bad.gif: has 2 frames, expected a single picture"),
+        ("cat/bad.heic", png(), "cat/bad.heic: is no image by its name, expected one that ends in .bmp, .gif, .jpeg,"),
+        ("bad.png", png(), "images/bad.png: lies beside the classes' folders, expected in one of them"),
+        ("new\nline/a.png", png(), r"images/new\\nline: names a class that cannot be shown"),
+        ("CAT/a.png", png(), "images/cat: and .*images/CAT are one class where capitals do not count"),
+        ("cow/a.png", png(), "images/cow: holds 1 different pictures, expected at least 2"),
+        ("cow/.hidden", b"", "images/cow: holds no image, expected some"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_why(images: Path, name: str, bad: bytes, said: str):
+    (images / name).parent.mkdir(exist_ok=True)
+    (images / name).write_bytes(bad)
+    with pytest.raises(Refusal, match=rf"(?s)images cannot be taken as it is:\n  .*{said}") as refused:
+        gathered(images)
+    assert str(refused.value).count("\n") == 1
+
+
+def test_a_file_whose_name_is_no_unicode_can_be_named(images: Path):
+    with open(os.fsencode(images / "cat") + b"/\xff.png", "wb") as file:  # noqa: PTH123
+        file.write(b"hello")
+    with pytest.raises(Refusal, match=r"cat/\\xff.png: is no PNG"):
+        gathered(images)
+
+
+def test_a_hundred_megapixels_are_refused_unread(images: Path):
+    Image.new("1", (10_000, 10_000)).save(images / "cat/huge.png")
+    with pytest.raises(Refusal, match=r"huge.png: is 10,000 x 10,000 pixels, expected 64,000,000 at most"):
+        gathered(images)
+
+
+def test_links_are_followed_within_the_folder_and_into_dvcs_cache(images: Path, tmp_path: Path):
+    cached = tmp_path / "cache/files/md5/ab" / ("0123456789" * 3)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(png())
+    (images / "cat/linked.png").symlink_to(cached)
+    (images / "cat/within.png").symlink_to(images / "cat/0.png")
+    found = gathered(images)
+    assert (found.images.shape[0], found.duplicates) == (61, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("cat/a.png", "/etc/passwd", "is a link out of the folder"),
+        ("cat/a.png", "a.png", "is a link to nothing or in a circle"),
+        ("cat/a", "..", "is a link to a folder, expected a folder"),
+        ("cat/a.png", "nothing.png", "is a link to nothing"),
+        ("cow", "cat", "lies beside the classes' folders"),
+    ],
+)
+def test_other_links_are_refused(images: Path, name: str, target: str, said: str):
+    (images / name).symlink_to(target)
+    with pytest.raises(Refusal, match=f"{name}: {said}"):
+        gathered(images)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(images: Path):
+    os.mkfifo(images / "cat/pipe.png")
+    with pytest.raises(Refusal, match=r"cat/pipe.png: is no file"):
+        gathered(images)
+
+
+def test_a_file_that_may_not_be_read_is_named(images: Path, monkeypatch: pytest.MonkeyPatch):
+    read = Path.read_bytes
+
+    def closed(path: Path) -> bytes:
+        """Access as another user than root has it, whom no mode of a file stops."""
+        if path.name == "0.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(Refusal, match=r"cat/0.png: cannot be read: Permission denied"):
+        gathered(images)
+
+
+def test_ten_problems_are_named_and_the_others_counted(images: Path):
+    for number in range(37):
+        (images / f"cat/bad {number:02}.png").write_bytes(b"hello")
+    with pytest.raises(Refusal) as refused:
+        gathered(images)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 12
+    assert lines[1].endswith("cat/bad 00.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image")
+    assert lines[-1] == "  and 27 more"
+
+
+def test_what_cannot_be_read_may_be_left_out_and_is_counted(images: Path):
+    (images / "cat/bad.png").write_bytes(b"hello")
+    (images / "cat/worse.png").write_bytes(b"")
+    skipping = WHOLE.model_copy(update={"unreadable": "skip"})
+    found = gathered(images, skipping)
+    assert (found.images.shape[0], found.unreadable) == (60, 2)
+    (images / "notes.txt").write_text("no image's place")
+    with pytest.raises(Refusal, match="notes.txt: lies beside"):
+        gathered(images, skipping)
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_no_images_at_all_are_asked_for(tmp_path: Path, made: bool):
+    if made:
+        (tmp_path / "images").mkdir()
+    with pytest.raises(Refusal, match=r"images holds no images: put some into .*CLASS/.* then `dvc add"):
+        gathered(tmp_path / "images")
+
+
+def test_a_single_class_is_refused(images: Path):
+    shutil.rmtree(images / "dog")
+    shutil.rmtree(images / "long-eared owl")
+    with pytest.raises(Refusal, match=r"images: holds images of 1 classes, expected 2 to 1,000"):
+        gathered(images)
+
+
+def test_a_class_of_which_all_are_test_images_is_refused(images: Path):
+    with pytest.raises(Refusal, match=r"cat: holds 20 pictures that all are test images by their content"):
+        gathered(images, WHOLE.model_copy(update={"test": 0.999999}))
+
+
+def seven(scale: int) -> Image.Image:
+    image = Image.new("L", (24 * scale, 30 * scale), 235)
+    ImageDraw.Draw(image).line(
+        [(9 * scale, 7 * scale), (16 * scale, 7 * scale), (11 * scale, 23 * scale)], 40, 2 * scale, joint="curve"
+    )
+    return image
+
+
+def test_a_digit_is_framed_by_the_very_code_of_predict(images: Path):
+    framed = Folder(kind="folder", framing="digit", unreadable="skip", test=0.5)
+    for path in images.rglob("*.png"):
+        path.unlink()
+    for scale in range(4, 10):
+        seven(scale).save(images / "cat" / f"{scale}.jpg")
+        seven(scale).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(images / "dog" / f"{scale}.png")
+    shutil.rmtree(images / "long-eared owl")
+    Image.new("L", (200, 200), 255).save(images / "cat/empty.png")
+    found = gathered(images, framed)
+    assert (found.images.shape, found.unreadable) == ((12, 28, 28, 1), 1)
+    expected = {
+        np.rint(prepare(path.read_bytes()) * 255).astype(np.uint8).tobytes()
+        for path in images.rglob("*.*") if path.stem != "empty"
+    }  # fmt: skip
+    assert {pixels for pixels, *_ in content(found)} == expected
+    with pytest.raises(Refusal, match=r"cat/empty.png: shows no digit"):
+        gathered(images, framed.model_copy(update={"unreadable": "refuse"}))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (640, 480), (28, 28), (27, 29)])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_pictures_of_any_size_and_kind_become_images(size: tuple[int, int], mode: str):
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 4), np.uint8)
+    picture = Image.fromarray(values, "RGBA")
+    picture = picture.convert("L").convert("I").convert(mode) if mode == "I;16" else picture.convert(mode)
+    for channels in (1, 3):
+        found = folders.whole(picture, (28, 28, channels))
+        assert (found.shape, found.dtype) == ((28, 28, channels), np.uint8)
+    assert len(hash_pixels(picture)) == 16
+
+
+def test_a_whole_picture_keeps_its_sides_ratio_and_goes_on_at_its_rim():
+    picture = Image.new("RGB", (100, 50), (200, 100, 0))
+    picture.paste((0, 0, 255), (40, 20, 60, 30))
+    found = folders.whole(picture, (20, 20, 3))
+    assert (found[:5] == (200, 100, 0)).all()
+    np.testing.assert_allclose(found[10, 10], (0, 0, 255), atol=30)
+    assert (found[:, 0] == (200, 100, 0)).all()
+
+
+@pytest.mark.parametrize(("ink", "page"), [("black", 255), ("white", 0)])
+def test_a_transparent_page_is_one_on_which_the_drawing_can_be_seen(ink: str, page: int):
+    picture = Image.new("RGBA", (28, 28))
+    ImageDraw.Draw(picture).line([(5, 5), (20, 20)], ink, 3)
+    found = folders.whole(picture, (28, 28, 1))[..., 0]
+    assert found[0, 27] == page
+    assert found[12, 12] == 255 - page
+
+
+def test_bits_beyond_eight_are_scaled_and_not_cut():
+    picture = Image.fromarray(np.linspace(0, 65535, 28 * 28).reshape(28, 28).astype(np.uint16))
+    found = folders.whole(picture, (28, 28, 1))[..., 0]
+    assert (found[0, 0], found[-1, -1]) == (0, 255)
+    assert 120 < found[14, 0] < 136
+
+
+def test_a_strip_at_a_time_it_is_the_same_hash(monkeypatch: pytest.MonkeyPatch):
+    picture = drawing(0, (50, 70))
+    whole_hash = hash_pixels(picture)
+    monkeypatch.setattr(folders, "STRIP", 150)
+    assert hash_pixels(picture) == whole_hash
+    assert hash_pixels(picture.transpose(Image.Transpose.ROTATE_90)) != whole_hash
+
+
+def test_a_photograph_is_read_upright():
+    picture = Image.new("L", (40, 20), 255)
+    ImageDraw.Draw(picture).rectangle((0, 0, 19, 19), 0)
+    turned, file = Image.Exif(), io.BytesIO()
+    turned[274] = 3
+    picture.save(file, "JPEG", exif=turned, quality=95)
+    found = folders.whole(decode(file.getvalue()), (20, 40, 1))
+    assert found[10, 5] > 200
+    assert found[10, 35] < 50
+
+
+def test_a_picture_in_cie_lab_becomes_grey():
+    picture = Image.frombytes("LAB", (1, 1), bytes([255, 0, 0]))
+    assert folders.whole(picture, (1, 1, 1))[0, 0, 0] > 250
+
+
+def test_what_is_below_black_is_black():
+    picture = Image.fromarray(np.array([[-300, 0, 255]], np.int32))
+    assert folders.whole(picture, (1, 3, 1)).ravel().tolist() == [0, 0, 255]
+
+
+def test_a_png_with_a_monitors_large_profile_is_read(images: Path):
+    drawing(99).save(images / "cat/profiled.png", icc_profile=bytes(3_000_000))
+    assert gathered(images).images.shape[0] == 61
+
+
+def test_a_full_disk_is_told_with_what_to_do(images: Path, monkeypatch: pytest.MonkeyPatch):
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(folders.tempfile, "TemporaryFile", lambda: full)
+        with pytest.raises(Refusal, match=r"has no room for the images .No space left on device.; point TMPDIR else"):
+            gathered(images)
+        with suppress(OSError):  # it closes with what it could not write
+            full.close()
+
+
+def script(images: Path, body: str) -> subprocess.Popen[str]:
+    """A process that gathers in other processes, one image each."""
+    program = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom digits import command, folder\n"
+        "from digits.foundation.parameters import Folder\n"
+        f"def main():\n    folder.FEW, folder.CHUNK = 0, 1\n"
+        f"    folder.gather(Path({str(images)!r}), Folder(kind='folder', framing='whole'), False)\n"
+        "command.begin()\n"
+        f"{body}"
+        "if __name__ == '__main__':\n    command.run(main)\n"
+    )
+    path = images.parent / "program.py"
+    path.write_text(program)
+    return subprocess.Popen(
+        [sys.executable, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
+    dying = "if __name__ != '__main__':\n    folder.decode = lambda content: os._exit(9)\n"
+    process = script(images, dying)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert said == "error: a process that read images was ended from outside, perhaps for want of memory\n"
+
+
+@pytest.mark.parametrize("at", ["start", "work"])
+def test_ctrl_c_ends_every_reading_process_at_once_and_in_a_line(images: Path, at: str):
+    slow = "    say = lambda: sys.stderr.write('reading\\n') + time.sleep(60)\n"
+    slow += "    say()\n" if at == "start" else "    folder.decode = lambda content: say()\n"
+    process = script(images, f"if __name__ != '__main__':\n{slow}")
+    assert process.stderr.readline() == "reading\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    said = process.communicate(timeout=30)[1]  # which waits until all have closed their end
+    assert process.returncode == 130
+    assert said.replace("reading\n", "") == "interrupted\n"
