@@ -2,14 +2,14 @@
 
 Usage: python -m benchmarks.growth
 
-The larger datasets are data/raw/ repeated with each image shifted and dimmed at random; they live in a temporary
-folder (7 GB). `train` is one epoch of mlp. Writes every run to benchmarks/results/growth.csv, from which
+The larger datasets are data/raw/fetched/mnist/ repeated with each image shifted and dimmed at random; they live in a
+temporary folder (7 GB). `train` is one epoch of mlp. Writes every run to benchmarks/results/growth.csv, from which
 `python -m benchmarks.tables` makes a table.
 """
 
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
 from benchmarks.tables import RESULTS, growth_table
-from digits.data.idx import IdxFile, write_idx
-from digits.data.raw import DESCRIPTION, RAW, TEST, TRAIN, Description, describe
-from digits.foundation.files import read_json, write_table
+from digits.data.identity import BYTES, of_pixels
+from digits.data.idx import write_idx
+from digits.data.raw import DESCRIPTION, FETCHED, digests, read_raw
+from digits.foundation.files import write_json, write_table
 
 TIMES = [1, 4, 16]
 STAGES = ["prepare", "train", "evaluate"]
@@ -38,14 +39,15 @@ def jittered(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def enlarge(folder: Path, times: int) -> None:
     """Write a dataset so many times MNIST as `fetch` would leave it."""
     generator = np.random.default_rng(times)
-    for images_name, labels_name in (TRAIN, TEST):
-        images, labels = (IdxFile(ROOT / RAW / name).read() for name in (images_name, labels_name))
-        larger = (jittered(images, generator) for _ in range(times))
-        write_idx(folder / images_name, larger, (times * len(images), *images.shape[1:]))
-        write_idx(folder / labels_name, [np.tile(labels, times)], (times * len(labels),))
-    mnist = read_json(ROOT / DESCRIPTION, Description)
-    (source,) = mnist.sources
-    describe(mnist.name, mnist.task, [replace(source, train=times * source.train, test=times * source.test)], folder)
+    mnist = read_raw(ROOT / FETCHED / "mnist")
+    for split, of in (("train", mnist.train), ("test", mnist.test)):
+        images = of.images.read()
+        larger = [jittered(images, generator) for _ in range(times)]
+        write_idx(folder / f"{split}-images.idx", larger, (times * len(images), *images.shape[1:]))
+        write_idx(folder / f"{split}-labels.idx", [np.tile(of.labels, times)], (times * len(images),))
+        identities = map(of_pixels, larger)
+        write_idx(folder / f"{split}-identities.idx", identities, (times * len(images), BYTES))
+    write_json(folder / DESCRIPTION, asdict(replace(mnist.description, sha256=digests(folder))))
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for times in TIMES:
             workspace = make_workspace(Path(folder) / str(times), None, ROOT, network="mlp", epochs=1)
-            enlarge(workspace / "data/raw", times)
+            enlarge(workspace / FETCHED / "mnist", times)
             for run in range(RUNS):
                 shutil.rmtree(workspace / "data/prepared", ignore_errors=True)  # as DVC does before a stage
                 for stage in STAGES:

@@ -41,7 +41,7 @@ def test_plots_diff(clone: Repository, tmp_path: Path):
 
 def test_dag(clone: Repository):
     graph = clone.dvc("dag", "--dot")
-    for edge in ("fetch -> prepare", "prepare -> train", "train -> evaluate", "evaluate -> plot"):
+    for edge in ("fetch -> prepare", "gather -> prepare", "prepare -> train", "train -> evaluate", "evaluate -> plot"):
         start, end = edge.split(" -> ")
         assert f'"{start}" -> "{end}"' in graph
 

@@ -18,9 +18,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.data.idx import header
+from digits.foundation.yaml import parse_yaml
 from tests.conftest import ONE_EPOCH, ROOT, Repository, stages_run
 from tests.hand import write_hand
-from tests.test_declarations import complaints_about_run
+from tests.test_declarations import STAGES, complaints_about_run
 
 SYMBOLS = [f"the symbol {letter!r}" if number % 5 else letter for number, letter in enumerate(
     "abcdefghijklmnopqrstuvwxyzABDEFGHNQRTYJKLMPSUVWXZ"[:47]
@@ -29,6 +30,11 @@ SYMBOLS = [f"the symbol {letter!r}" if number % 5 else letter for number, letter
 
 def metrics(repository: Repository, name: str) -> dict:
     return json.loads((repository.path / f"metrics/{name}.json").read_text())
+
+
+def locked(repository: Repository) -> dict:
+    """What dvc.lock says of each stage."""
+    return parse_yaml((repository.path / "dvc.lock").read_bytes(), Path("dvc.lock"))["stages"]
 
 
 def quick(repository: Repository) -> None:
@@ -68,7 +74,7 @@ def test_a_person_teaches_it_their_hand(joined: Repository, tmp_path: Path):
 
     write_hand(repository.path / "data/own/images", 5, first=12)  # next week
     printed = repository.dvc("repro")
-    assert stages_run(printed) == ["fetch", "prepare", "train", "evaluate", "plot", "page"]
+    assert stages_run(printed) == ["gather", "prepare", "train", "evaluate", "plot", "page"]
     after = metrics(repository, "data")["sources"]["own"]
     assert after["train"] + after["validation"] + after["test"] == 170
     assert names < set((repository.path / "metrics/test_images.csv").read_text().split()), "the test set only grew"
@@ -117,7 +123,7 @@ def test_files_made_in_another_order_at_another_time_give_the_same_lock(joined: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["fetch", "prepare", "train", "evaluate", "plot", "page"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
     joined: Repository, tmp_path: Path, stage: str
 ):
@@ -131,24 +137,49 @@ def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
 def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "repository")
     repository.replace("params.yaml", "      own: 10\n", "      own: 0\n")
-    assert stages_run(repository.dvc("repro", "evaluate")) == ["fetch", "prepare", "train", "evaluate"]
+    assert stages_run(repository.dvc("repro", "evaluate")) == ["fetch", "gather", "prepare", "train", "evaluate"]
     assert metrics(repository, "data")["sources"]["own"]["repeat"] == 0
     assert metrics(repository, "data")["train"] == metrics(repository, "data")["sources"]["digits"]["train"]
     assert "own" in metrics(repository, "test")["sources"]
 
 
-def test_an_entry_that_is_not_chosen_reruns_fetch_at_most(repository: Repository):
+def test_an_entry_that_is_not_chosen_reruns_no_more_than_what_reads_datasets(repository: Repository):
     repository.replace("params.yaml", "    unreadable: refuse", "    unreadable: skip")
-    assert stages_run(repository.dvc("repro")) == ["fetch"]
+    assert stages_run(repository.dvc("repro")) == ["fetch", "gather", "prepare"]
 
 
-def test_bad_pictures_end_fetch_before_anything_is_written(repository: Repository):
+def test_a_kept_drawing_is_nobodys_business_but_of_what_holds_it(repository: Repository):
+    """Of a clone with everything there, on another dataset, offline."""
+    before, network = locked(repository), (repository.path / "models/model.keras").read_bytes()
+    write_hand(repository.path / "data/own/images", 1)
+    printed = repository.run("sh", "make/repro.sh")
+    assert stages_run(printed) == ["gather"]
+    assert "digits takes nothing from data/own: there is nothing to gather" in printed
+    assert (repository.path / "models/model.keras").read_bytes() == network
+    assert repository.run("git", "diff", "--stat", "--", "metrics", "plots", "params.yaml") == ""
+    after = locked(repository)
+    assert before.pop("gather")["outs"] == after.pop("gather")["outs"]
+    assert after == before
+
+
+def test_with_images_of_ones_own_nobody_is_asked(repository: Repository):
+    write_hand(repository.path / "data/own/images", 3)
+    repository.replace("params.yaml", "dataset: digits", "dataset: own")
+    repository.replace("params.yaml", "    test: 0.2", "    test: 0.4")
+    printed = repository.dvc("repro", "prepare")
+    assert stages_run(printed) == ["fetch", "gather", "prepare"]
+    assert "own is a person's own: there is nothing to fetch" in printed
+    assert metrics(repository, "data")["leakage"] == 0
+    assert not [*(repository.path / "data/raw/fetched").iterdir()]
+
+
+def test_bad_pictures_end_gather_before_anything_is_written(repository: Repository):
     write_hand(repository.path / "data/own/images", 3)
     (repository.path / "data/own/images/3/bad.png").write_text("hello")
     repository.replace("params.yaml", "dataset: digits", "dataset: own")
     said = repository.dvc("repro", fails=True)
     assert "error: data/own/images cannot be taken as it is:\n  data/own/images/3/bad.png: is no PNG, JPEG," in said
-    assert not (repository.path / "data/raw").exists() or not list((repository.path / "data/raw").iterdir())
+    assert not [*(repository.path / "data/raw/gathered").rglob("*")]
 
 
 def test_in_a_fresh_clone_images_of_ones_own_are_asked_for(repository: Repository):

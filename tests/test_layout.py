@@ -1,4 +1,7 @@
-"""Who may import whom: stages and commands import what they share from digits, which imports neither."""
+"""Who may import whom: stages and commands import what they share from digits, which imports neither.
+
+Within digits, a room imports only rooms that stand below it.
+"""
 
 import ast
 from pathlib import Path
@@ -62,3 +65,37 @@ def test_a_package_may_import_its_own_modules_and_no_other_command():
     left = forbidden("commands", ROOT / "commands/draw/__main__.py")
     assert "commands.predict" in left
     assert not {name for name in left if name.startswith("commands.draw")}
+
+
+FLOORS = [["foundation"], ["data"], ["pictures", "published", "network"], ["results"]]
+LONGEST = 300  # lines of a module; the schema of params.yaml may have more
+MOST = 8  # modules of a room
+
+
+def test_every_room_of_digits_stands_on_a_floor_and_imports_downward():
+    below: set[str] = set()
+    for floor in FLOORS:
+        for room in floor:
+            above = {name for rooms in FLOORS for name in rooms} - below - {room}
+            for file in (ROOT / "digits" / room).glob("*.py"):
+                wrong = {
+                    name for name in imports(file) if name.split(".")[0] == "digits" and name.split(".")[1] in above
+                }
+                assert wrong == set(), f"{file} imports from a room that stands beside or above it"
+        below |= {*floor}
+    rooms = {path.name for path in (ROOT / "digits").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == below
+    assert not [*(ROOT / "digits").glob("*.py")]
+
+
+def test_a_room_has_three_to_eight_modules():
+    counts = {room: len([*(ROOT / "digits" / room).glob("*.py")]) for floor in FLOORS for room in floor}
+    assert {room: count for room, count in counts.items() if not 3 <= count <= MOST} == {}
+
+
+def test_no_module_is_too_long_to_be_read_at_once():
+    lines = {
+        str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for room in ROOMS.values() for file in room
+    }
+    too_long = {name: count for name, count in lines.items() if count > LONGEST}
+    assert too_long <= {"digits/foundation/parameters.py"}

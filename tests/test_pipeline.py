@@ -172,9 +172,9 @@ def test_missing_and_empty_parameters_are_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("stage", "file"),
     [
-        (prepare, "data/raw/train-images.idx"),
-        (prepare, "data/raw/test-labels.idx"),
-        (prepare, "data/raw/dataset.json"),
+        (prepare, "data/raw/fetched/digits/train-images.idx"),
+        (prepare, "data/raw/fetched/digits/test-labels.idx"),
+        (prepare, "data/raw/fetched/digits/dataset.json"),
         (train, "data/prepared/train_images.npy"),
         (train, "data/prepared/task.json"),
         (train, "data/prepared/validation_labels.npy"),

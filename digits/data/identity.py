@@ -1,8 +1,8 @@
 """Which image is it: the one answer by which images are counted, split, paired between revisions, and named.
 
-Of a published image it is a digest of its pixels. A person's pictures come in many files: moved on the page, turned by
-their camera, saved again in another format. So theirs is a digest of a coarse form of what they show, which leaves out
-where it stands, how large it is, and which of pen and page is the lighter; no parameter changes it.
+Of a published image it is a digest of its pixels. A person's picture comes in many files: moved on its page, turned by
+the camera, saved again in another format or size. So of that it is a digest of a coarse form of what
+it shows, of which no parameter changes anything.
 benchmarks/results/identity.csv has how often that holds, and that different pictures keep apart.
 """
 
@@ -19,7 +19,9 @@ FLAT = 8  # levels of 255; what differs less from its page has no form
 FAINT = 0.1  # of what stands out most; less is a JPEG's noise
 REACH = 2.6  # times the root mean square distance of what is shown from its middle: how far is looked
 WAVES = 10  # half waves across that, from 0 up; of each pair, those that add up to less than WAVES are taken
-STEP = 0.03  # of a wave's share that is one step of the coarse form
+PAGE = 0.5  # of a picture that is empty page, at least, where something is drawn on one
+STEP, WHOLE_STEP = 0.03, 1.5  # of a wave in a drawing's coarse form, and in that of a picture all over
+SIZE_STEP = 0.25  # of the logarithm of how much of the picture it takes; a step is a fifth more
 COLOR_STEP = 24  # levels of 255
 
 
@@ -46,38 +48,51 @@ def of_picture(picture: Image.Image) -> bytes:
 
 
 def coarse_form(grey: np.ndarray, color: np.ndarray) -> np.ndarray | None:
-    """What a picture shows, coarsely, wherever and however large it stands there.
+    """What a picture shows, coarsely: few numbers, which noise hardly moves.
 
-    What differs from the page is weighed by how much, and its shares of cosine waves are taken around its middle, as
-    far as it spreads: few numbers, which a shift leaves alone and noise hardly moves.
+    Of a drawing on a page, it is the same wherever it stands there: what differs from the page is weighed by how much,
+    and its shares of cosine waves are taken around its middle, as far as it spreads. Of a picture all over it is the
+    waves of the whole. To them come how much of the picture is taken, and the colors of page and pen.
 
     Args:
         grey: float64 of shape (height, width), 0 to 255.
         color: uint8 of shape (height, width, 3).
 
     Returns:
-        int16 of shape (58,); None where nothing differs from the page.
+        int16 of shape (59,); None where nothing differs from the page.
     """
     rim = np.sort(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
     quarter = len(rim) // 4
     differs = np.abs(grey - rim[quarter : len(rim) - quarter].mean())
     if differs.max() < FLAT:
         return None
-    ink = np.maximum(differs / ((differs**3).sum() / (differs**2).sum()) - FAINT, 0)
+    differs /= (differs**3).sum() / (differs**2).sum()
+    ink = np.maximum(differs - FAINT, 0)
     ink /= ink.sum()
-    ways = [(ink.sum(axis=1), np.arange(len(grey))), (ink.sum(axis=0), np.arange(grey.shape[1]))]
-    middles = [(shares * at).sum() for shares, at in ways]
-    spread = sum((shares * (at - middle) ** 2).sum() for (shares, at), middle in zip(ways, middles, strict=True))
-    reach = REACH * max(float(np.sqrt(spread)), 0.5)
-    down, across = (_waves((at - middle) / reach) for (_, at), middle in zip(ways, middles, strict=True))
-    shares = down @ ink @ across.T
+    if np.mean(differs < FAINT) > PAGE:
+        ways = [(ink.sum(axis=1), np.arange(len(grey))), (ink.sum(axis=0), np.arange(grey.shape[1]))]
+        middles = [(shares * at).sum() for shares, at in ways]
+        spread = sum((shares * (at - middle) ** 2).sum() for (shares, at), middle in zip(ways, middles, strict=True))
+        reach = REACH * max(float(np.sqrt(spread)), 0.5)
+        fading = [np.clip((at - middle) / reach, -1, 1) for (_, at), middle in zip(ways, middles, strict=True)]
+        down, across = (waves(at) * (0.5 + 0.5 * np.cos(np.pi * at)) for at in fading)
+        shares, size = down @ ink @ across.T / STEP, np.log2(reach / max(grey.shape)) / SIZE_STEP
+    else:
+        down, across = (waves((2 * np.arange(side) + 1) / side - 1) / np.sqrt(side) for side in grey.shape)
+        standard = (grey - grey.mean()) / (np.sqrt(grey.size) * grey.std())
+        shares, size = down @ standard @ across.T * np.sqrt(grey.size) / WHOLE_STEP, 0.0
     first, second = np.indices(shares.shape)
-    form = shares[(first + second > 0) & (first + second < WAVES)] / STEP
+    form = shares[(first + second > 0) & (first + second < WAVES)]
 
     tints = color[..., ::2] - grey[..., None]  # red and blue
     page = np.concatenate([tints[0], tints[-1], tints[:, 0], tints[:, -1]]).mean(axis=0)
     shown = (tints * ink[..., None]).sum(axis=(0, 1))
-    return np.rint(np.concatenate([form, page / COLOR_STEP, shown / COLOR_STEP])).astype(np.int16)
+    return np.rint(np.concatenate([form, [size], page / COLOR_STEP, shown / COLOR_STEP])).astype(np.int16)
+
+
+def waves(places: np.ndarray) -> np.ndarray:
+    """WAVES half waves of a cosine over [-1, 1], from 0 up: shape (WAVES, n) at places of shape (n,)."""
+    return np.cos(np.outer(np.arange(WAVES), np.pi * (places + 1) / 2))
 
 
 def names(identities: np.ndarray) -> list[str]:
@@ -102,12 +117,6 @@ def draw(identities: np.ndarray, purpose: str) -> np.ndarray:
     """
     drawn = of_pixels(np.append(identity, np.frombuffer(purpose.encode(), np.uint8)) for identity in identities)
     return numbers(drawn) / 2.0**64
-
-
-def _waves(places: np.ndarray) -> np.ndarray:
-    """WAVES cosines over [-1, 1], fading out to both ends: (WAVES, n) at places of shape (n,)."""
-    inside = np.clip(places, -1, 1)
-    return np.cos(np.outer(np.arange(WAVES), np.pi * (inside + 1) / 2)) * (0.5 + 0.5 * np.cos(np.pi * inside))
 
 
 def _digest(content: bytes | memoryview) -> bytes:

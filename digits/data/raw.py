@@ -93,7 +93,7 @@ def write_raw(folder: Path, loaded: Loaded) -> None:
         write_idx(folder / f"{split}-labels.idx", [loaded.labels[places].astype(label_type)], (len(places),))
         write_idx(folder / f"{split}-identities.idx", [loaded.identities[places]], (len(places), BYTES))
     numbers = loaded.by_content, loaded.duplicates, loaded.unreadable, loaded.published
-    write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, _digests(folder))))
+    write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, digests(folder))))
 
 
 def keep_only(folder: Path, names: Iterable[str]) -> None:
@@ -111,7 +111,7 @@ def read_description(folder: Path) -> Description:
         FileNotFoundError: it or one of the files is missing.
     """
     description = read_json(folder / DESCRIPTION, Description)
-    for name, sha256 in _digests(folder).items():
+    for name, sha256 in digests(folder).items():
         expected = description.sha256.get(name, "nothing")
         if sha256 != expected:
             raise Refusal(
@@ -147,10 +147,10 @@ def _read_split(folder: Path, split: str, classes: int) -> Split:
     return Split(images, labels, identities_file.read())
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a dataset."""
-    digests = {}
+    found = {}
     for name in (f"{split}-{content}.idx" for split in SPLITS for content in CONTENTS):
         with (folder / name).open("rb") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

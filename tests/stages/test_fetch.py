@@ -19,6 +19,7 @@ from digits.data.idx import header
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Idx, read_parameters
 from digits.published import download, sources
+from digits.published.embedded import embedded_digits
 from stages import fetch
 from tests.conftest import ROOT
 
@@ -283,11 +284,38 @@ def test_openmls_table_becomes_the_same_files(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_embedded_digits_come_as_mnist_does():
-    found = fetch.embedded_digits()
+    found = embedded_digits()
     train, test = found.labels[~found.in_test], found.labels[found.in_test]
     assert (len(train), len(test), found.images.shape[1:], found.images.max()) == (1437, 360, (28, 28, 1), 255)
     np.testing.assert_allclose(np.bincount(test) / np.bincount(found.labels), 0.2, atol=0.005)
-    np.testing.assert_array_equal(found.images, fetch.embedded_digits().images)
+    np.testing.assert_array_equal(found.images, embedded_digits().images)
+
+
+def test_what_is_there_and_right_is_asked_for_nowhere(
+    workspace: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    text = (ROOT / "params.yaml").read_text()
+    digests = read_parameters(ROOT / "params.yaml").datasets["mnist"].sha256
+    for known, own in zip(digests, MNIST.sha256, strict=True):
+        text = text.replace(known, own)
+    (workspace / "params.yaml").write_text(
+        text.replace("train: 60000", "train: 40", 1).replace("test: 10000", "test: 20", 1)
+    )
+    monkeypatch.setattr(sources.pooch, "os_cache", lambda _: workspace / "cache")
+    monkeypatch.setenv("MNIST_MIRROR", str(mirror))
+    fetch.main()
+    before = {path: path.read_bytes() for path in Path("data/raw").rglob("*.*")}
+    assert f"mnist from {mirror}" in capsys.readouterr().out
+    monkeypatch.setattr(sources, "fetch_published", None)  # which would ask
+    fetch.main()
+    assert "mnist is there already" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in Path("data/raw").rglob("*.*")} == before
+    for spoilt in ("train-labels.idx", "dataset.json"):
+        path = Path("data/raw/fetched/mnist") / spoilt
+        path.write_bytes(before[path][:-1])
+        with pytest.raises(TypeError):
+            fetch.main()
+        path.write_bytes(before[path])
 
 
 SYMBOLS = [

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,65 +5,118 @@ import pytest
 
 from digits.data.idx import IdxFile, write_idx
 from digits.data.prepared import read_images
-from digits.data.raw import RAW, TRAIN, Description, Source
+from digits.data.raw import Description, Raw, Split
 from digits.data.split import split
 from digits.data.task import Task
+from digits.foundation.command import Refusal
 from digits.foundation.parameters import Validation
 from stages import prepare
-
-SOURCES = [Source("published", 150, 5), Source("own", 50, 3, by_content=True, repeat=3)]
+from stages.prepare import Source
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), [30, 20, 20, 20, 20, 20, 20, 20, 20, 10])
-
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
+IDENTITIES = np.random.default_rng(0).integers(0, 256, (300, 8), np.uint8)
+LETTERS = Task([*"abcdefghij"], "digit")
 
 
 def written(images: np.ndarray) -> IdxFile:
-    write_idx(RAW / TRAIN[0], [images], images.shape)
-    return IdxFile(RAW / TRAIN[0])
+    path = Path(f"images {len(images)} {images.shape[1]}.idx")
+    write_idx(path, [images], images.shape)
+    return IdxFile(path)
+
+
+class Shape:
+    """Stands for a file of images of which nobody asks for more."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+
+def raw(
+    labels: np.ndarray, identities: np.ndarray, test: np.ndarray, task: Task = LETTERS,
+    shape: tuple[int, ...] = (3, 4), **facts: object,
+) -> Raw:  # fmt: skip
+    """A dataset whose test images have these identities."""
+    description = Description(
+        task, **({"by_content": False, "duplicates": 0, "unreadable": 0} | facts), published=[], sha256={}
+    )
+    splits = [(labels, identities), (np.zeros(len(test), np.uint8), test)]
+    return Raw(description, *(Split(Shape(len(some), *shape), some, known) for some, known in splits))
 
 
 def test_images_are_normalized_in_parts_as_they_would_be_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prepare, "PART", 7)
     rows = np.flatnonzero(~split(LABELS, Validation(size=50, take="stratified", seed=1)))
-    prepare.write_images("train", written(IMAGES), rows)
+    prepare.write_images("train", [(written(IMAGES), rows)])
     np.testing.assert_array_equal(read_images("train"), IMAGES[rows, ..., None].astype(np.float32) / 255)
 
 
-def test_color_stays_and_repeated_rows_come_again(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+def test_color_stays_and_repeated_rows_come_again_behind_those_of_another_source(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(prepare, "PART", 7)
     colored = np.random.default_rng(0).integers(0, 256, (20, 5, 6, 3), np.uint8)
-    rows = np.array([0, 1, 9, 18, 19, 10, 19, 10, 19])
-    prepare.write_images("train", written(colored), rows)
-    np.testing.assert_array_equal(read_images("train"), colored[rows].astype(np.float32) / 255)
+    first, rows = np.array([3, 4]), np.array([0, 1, 9, 18, 19, 10, 19, 10, 19])
+    prepare.write_images("train", [(written(colored[::-1][:9]), first), (written(colored), rows)])
+    expected = np.concatenate([colored[::-1][first], colored[rows]])
+    np.testing.assert_array_equal(read_images("train"), expected.astype(np.float32) / 255)
 
 
-def test_images_in_both_splits_are_counted(workspace: Path):
-    hashes = prepare.image_hashes(written(IMAGES))
-    test_hashes = prepare.image_hashes(written(np.concatenate([IMAGES[[5, 9, 9]], IMAGES[:4] ^ 1])))
-    assert np.isin(test_hashes, hashes).sum() == 3
+def test_a_source_is_trained_on_as_often_as_it_is_repeated_and_never_on_what_is_held_out():
+    source = Source("own", raw(LABELS, IDENTITIES[:200], IDENTITIES[:0]), np.arange(200) % 10 == 0, 3)
+    times = np.bincount(source.rows_to_train_on(), minlength=200)
+    np.testing.assert_array_equal(times, np.where(source.held_out, 0, 3))
 
 
 def test_the_summary_of_one_source_is_flat():
-    description = Description("some", Task([*"abcdefghij"], "digit"), [Source("some", 200, 2)], {})
-    held_out = np.arange(200) >= 198
-    found = prepare.summarize(description, LABELS, held_out, np.array([True, False]))
-    assert found == {
+    some = raw(LABELS, IDENTITIES[:200], IDENTITIES[199:201])
+    assert prepare.summarize("some", [Source("some", some, np.arange(200) >= 198, 1)]) == {
         "dataset": "some", "train": 198, "validation": 2, "test": 2,
         "smallest_class": round(8 / 198, 6), "largest_class": round(30 / 198, 6), "leakage": 1,
     }  # fmt: skip
 
 
 def test_the_summary_of_a_joined_dataset_has_every_source():
-    sources = [SOURCES[0], replace(SOURCES[1], duplicates=4, unreadable=2)]
-    description = Description("both", Task([*"abcdefghij"], "digit"), sources, {})
-    held_out = np.arange(200) % 10 == 0
-    found = prepare.summarize(description, LABELS, held_out, np.arange(8) == 6)
+    published = raw(LABELS[:150], IDENTITIES[:150], IDENTITIES[200:205])
+    own = raw(LABELS[150:], IDENTITIES[150:200], IDENTITIES[[210, 3, 211]], by_content=True, duplicates=4, unreadable=2)
+    sources = [
+        Source("published", published, np.arange(150) % 10 == 0, 1),
+        Source("own", own, np.arange(50) % 10 == 0, 3),
+    ]
+    found = prepare.summarize("both", sources)
     assert (found["train"], found["validation"], found["test"], found["leakage"]) == (135 + 3 * 45, 20, 8, 1)
     assert list(found["sources"]) == ["published", "own"]
-    own = found["sources"]["own"]
-    assert (own["train"], own["validation"], own["test"], own["leakage"], own["repeat"]) == (45, 5, 3, 1, 3)
-    assert (own["duplicates"], own["unreadable"]) == (4, 2)
-    assert own["smallest_class"] == 0
+    of_own = found["sources"]["own"]
+    assert (of_own["train"], of_own["validation"], of_own["test"], of_own["repeat"]) == (45, 5, 3, 3)
+    assert (of_own["leakage"], of_own["duplicates"], of_own["unreadable"]) == (1, 4, 2)
+    assert of_own["smallest_class"] == 0
     assert "duplicates" not in found["sources"]["published"]
+
+
+NONE = IDENTITIES[:0]
+ONE = raw(np.arange(9, dtype=np.uint8) % 3, IDENTITIES[:9], NONE, Task(["a", "b", "c"], "whole"))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"shape": (3, 5)}, "the images of one are 3 x 4 in grey, those of two 3 x 5 in grey"),
+        ({"shape": (3, 4, 3)}, "the images of one are 3 x 4 in grey, those of two 3 x 4 in color"),
+        ({"task": Task(["a", "b"], "whole")}, "one has the classes 'c', two does not"),
+        ({"task": Task(["a", "b", "c", "d"], "whole"), "by_content": True}, "two has the classes 'd', one does not"),
+        ({"task": Task([*"stuvwx"], "whole")}, "two has the classes 's', 't', 'u', 'v', 'w', ..., one does not"),
+    ],
+)
+def test_what_differs_is_not_joined(other: dict, said: str):
+    two = raw(np.zeros(9, np.uint8), IDENTITIES[:9], NONE, **({"task": Task(["a", "b", "c"], "whole")} | other))
+    with pytest.raises(Refusal, match=f"datasets.both: {said}"):
+        prepare.joined("both", {"one": ONE, "two": two})
+
+
+def test_a_folder_may_lack_classes_and_its_labels_become_the_others():
+    labels = np.arange(6, dtype=np.uint8) % 2
+    two = raw(labels, IDENTITIES[:6], NONE, Task(["c", "a"], "digit"), by_content=True)
+    together = prepare.joined("both", {"one": ONE, "two": two})
+    assert together["two"].train.labels.tolist() == [2, 0] * 3
+    assert together["one"].train.labels.tolist() == [0, 1, 2] * 3
+    assert together["two"].description.task.classes == ["a", "b", "c"]

@@ -8,7 +8,7 @@ from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
 from tests.conftest import Repository
 
-STAGES = ["fetch", "prepare", "train", "evaluate", "plot", "page"]
+STAGES = ["fetch", "gather", "prepare", "train", "evaluate", "plot", "page"]
 NO_OUTPUTS = (".git", ".dvc/tmp", ".dvc/cache")
 
 

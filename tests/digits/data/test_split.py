@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from digits.data import split as splits
-from digits.data.raw import Source
+from digits.data.raw import Description, Raw, Split
+from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Validation
 
@@ -39,44 +40,37 @@ def test_a_stratified_choice_that_cannot_be_is_refused():
         splits.split(LABELS, Validation(size=3, take="stratified", seed=1))
 
 
-HASHES = np.random.default_rng(0).integers(0, 2**64, 200, np.uint64)
+IDENTITIES = np.random.default_rng(0).integers(0, 256, (200, 8), np.uint8)
 
 
 def test_an_image_of_a_folder_is_held_out_for_its_content_alone():
     validation = Validation(size=0.25, take="first", seed=1)
-    chosen = splits.split_by_content(HASHES, validation)
+    chosen = splits.split_by_content(IDENTITIES, validation)
     assert 30 < chosen.sum() < 70
     order = np.random.default_rng(1).permutation(200)
-    np.testing.assert_array_equal(splits.split_by_content(HASHES[order], validation), chosen[order])
-    np.testing.assert_array_equal(splits.split_by_content(HASHES[:9], validation), chosen[:9])
+    np.testing.assert_array_equal(splits.split_by_content(IDENTITIES[order], validation), chosen[order])
+    np.testing.assert_array_equal(splits.split_by_content(IDENTITIES[:9], validation), chosen[:9])
     other = Validation(size=0.25, take="stratified", seed=7)
-    np.testing.assert_array_equal(splits.split_by_content(HASHES, other), chosen)
-    assert not splits.split_by_content(HASHES, Validation(size=0, take="first", seed=1)).any()
-    more = splits.split_by_content(HASHES, Validation(size=0.5, take="first", seed=1))
+    np.testing.assert_array_equal(splits.split_by_content(IDENTITIES, other), chosen)
+    assert not splits.split_by_content(IDENTITIES, Validation(size=0, take="first", seed=1)).any()
+    more = splits.split_by_content(IDENTITIES, Validation(size=0.5, take="first", seed=1))
     assert (more | ~chosen).all(), "a larger share keeps who was held out"
 
 
 def test_a_count_of_a_folders_images_is_refused():
     with pytest.raises(Refusal, match="prepare.validation.size is 5, expected a share"):
-        splits.split_by_content(HASHES, Validation(size=5, take="first", seed=1))
+        splits.split_by_content(IDENTITIES, Validation(size=5, take="first", seed=1))
 
 
 def test_a_folder_of_which_all_would_be_held_out_is_refused():
     with pytest.raises(Refusal, match="which holds out all 1 training images of a folder"):
-        splits.split_by_content(np.zeros(1, np.uint64), Validation(size=0.1, take="first", seed=1))
+        splits.split_by_content(np.zeros((1, 8), np.uint8), Validation(size=0.999, take="first", seed=1))
 
 
-SOURCES = [Source("published", 150, 5), Source("own", 50, 3, by_content=True, repeat=3)]
-
-
-def test_each_source_is_split_as_if_it_were_alone():
+@pytest.mark.parametrize("by_content", [False, True])
+def test_a_dataset_is_split_after_its_kind(by_content: bool):
     validation = Validation(size=0.2, take="stratified", seed=1)
-    held_out = splits.hold_out(LABELS, HASHES, SOURCES, validation)
-    np.testing.assert_array_equal(held_out[:150], splits.split(LABELS[:150], validation))
-    np.testing.assert_array_equal(held_out[150:], splits.split_by_content(HASHES[150:], validation))
-
-
-def test_a_source_is_trained_on_as_often_as_it_is_repeated_and_never_on_what_is_held_out():
-    held_out = splits.hold_out(LABELS, HASHES, SOURCES, Validation(size=0.2, take="stratified", seed=1))
-    times = np.bincount(splits.rows_to_train_on(held_out, SOURCES), minlength=200)
-    np.testing.assert_array_equal(times, np.where(held_out, 0, np.repeat([1, 3], [150, 50])))
+    training = Split(None, LABELS, IDENTITIES)  # type: ignore[arg-type]
+    raw = Raw(Description(Task([*"abcdefghij"], "digit"), by_content, 0, 0, [], {}), training, training)
+    expected = splits.split_by_content(IDENTITIES, validation) if by_content else splits.split(LABELS, validation)
+    np.testing.assert_array_equal(splits.hold_out(raw, validation), expected)
