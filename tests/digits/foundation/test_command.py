@@ -14,7 +14,6 @@ COMMAND = """
 import atexit, ctypes, os, signal, time, weakref
 from pathlib import Path
 from digits.foundation.command import Refusal, begin, run
-from digits.foundation.files import replacing
 
 def ctrl_c(*_):
     os.kill(os.getpid(), signal.SIGINT)
@@ -32,6 +31,7 @@ IGNORED = {
     "a callback from C": "ctypes.CFUNCTYPE(None)(ctrl_c)()",
 }
 WORK = """
+from digits.foundation.files import replacing
 begin()
 
 def main():

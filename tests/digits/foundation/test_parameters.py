@@ -1,3 +1,5 @@
+import copy
+import functools
 import re
 from pathlib import Path
 
@@ -13,9 +15,15 @@ CONVNET = "networks.convnet"
 TINY = {"layers": ["Flatten"], "optimizer": {"SGD": {"learning_rate": 0.1}}, "epochs": 1, "batch_size": 8}
 
 
+@functools.cache
+def committed() -> dict:
+    """params.yaml as committed, read once, as YAML is slow to read. To be copied."""
+    return parse_yaml((ROOT / "params.yaml").read_bytes(), ROOT / "params.yaml")
+
+
 def changed(tmp_path: Path, key: str, value: object) -> Path:
     """params.yaml with one value changed."""
-    content = parse_yaml((ROOT / "params.yaml").read_bytes(), ROOT / "params.yaml")
+    content = copy.deepcopy(committed())
     content["datasets"] |= {
         "twice": {"kind": "join", "of": ["mnist", "mnist"]},
         "untaught": {"kind": "join", "of": ["mnist", "own"], "repeat": {"mnist": 0, "own": 0}},

@@ -1,5 +1,7 @@
 """From pictures to MNIST's form; `python -m benchmarks.pictures` measures how well thousands of them are read."""
 
+import functools
+import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -52,8 +54,11 @@ def drawn(*lines: Iterable[tuple[int, int]], paper: int = 235, pen: int = 40, wi
     return image
 
 
+@functools.cache
 def seven() -> np.ndarray:
-    return framing.prepare(encoded(drawn()))
+    prepared = framing.prepare(encoded(drawn()))
+    prepared.flags.writeable = False  # as tests share it
+    return prepared
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -106,11 +111,12 @@ def test_other_shades_specks_and_noise_change_little():
         assert difference(seven(), framing.prepare(encoded(to_image(changed), "JPEG", quality=40))) < 0.15, name
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
+FORMS, MODES = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"], ["L", "RGB", "P", "1"]
+
+
+@pytest.mark.parametrize(("form", "mode"), sorted({*itertools.product(FORMS, MODES)} - {("JPEG", "P")}))
 def test_every_format_and_mode_gives_the_same(form: str, mode: str):
-    if (form, mode) in {("JPEG", "P"), ("WEBP", "1")}:
-        pytest.skip("no such file")
+    """Only a JPEG has no palette."""
     image = drawn(paper=255, pen=0).convert(mode)
     assert difference(seven(), framing.prepare(encoded(image, form))) < 0.15
 
@@ -172,10 +178,17 @@ def ink(digit: int, side: float, pen: float, smooth: bool = False, size: float =
     return Canvas(side, pen, smooth, (size, size)).draw(segments, hand)
 
 
+@functools.cache
+def brushed(digit: int) -> np.ndarray:
+    prepared = framing.prepare(encoded(to_image(1 - ink(digit, 300, 0.1, smooth=True))))
+    prepared.flags.writeable = False  # as tests share it
+    return prepared
+
+
 @pytest.mark.parametrize("side", [20, 28, 40, 100, 300])
 @pytest.mark.parametrize("digit", range(10))
 def test_a_hard_pencil_one_pixel_wide_draws_what_a_brush_draws(digit: int, side: int):
-    brush = framing.prepare(encoded(to_image(1 - ink(digit, 300, 0.1, smooth=True))))
+    brush = brushed(digit)
     for image in (to_image(1 - ink(digit, side, 1)), to_image(ink(digit, side, 1)).convert("1")):
         assert difference(brush, framing.prepare(encoded(image))) < 1
 
