@@ -1,5 +1,6 @@
 """What several tests need: real MNIST where there is any, small splits, and this repository's pipeline, run through."""
 
+import json
 import os
 import pty
 import shutil
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
-from sklearn.datasets import load_digits
 
 from digits.data.prepared import PREPARED
 from digits.data.task import Task
@@ -205,6 +205,39 @@ def one_epoch(finished: Repository, made_once: MadeOnce) -> Path:
     return made_once("one-epoch", make)
 
 
+@pytest.fixture(scope="session")
+def another_network(finished: Repository, made_once: MadeOnce) -> Path:
+    """A folder with the repository after `dvc repro evaluate` of relu-128-128, not convnet, and what that printed."""
+
+    def make(folder: Path) -> None:
+        repository = finished.copy(folder / "repository")
+        repository.replace("params.yaml", "network: convnet", "network: relu-128-128")
+        (folder / "printed.txt").write_text(repository.dvc("repro", "evaluate"))
+
+    return made_once("another-network", make)
+
+
+@pytest.fixture
+def replaceable(another_network: Path, finished: Repository, tmp_path: Path) -> Repository:
+    """The repository with relu-128-128 in its working tree, to change at will.
+
+    There `git checkout . && dvc checkout` gives convnet, without training, and `dvc repro evaluate` relu-128-128 again.
+    """
+    return Repository(another_network / "repository", finished.home).copy(tmp_path / "replaceable")
+
+
+@pytest.fixture(scope="session")
+def predicted(finished: Repository, made_once: MadeOnce) -> dict[str, dict[str, Any]]:
+    """By the names of two of docs/samples, what `predict --json` says of them with the finished network."""
+
+    def make(folder: Path) -> None:
+        samples = [str(ROOT / "docs/samples" / name) for name in ("four.png", "seven.jpg")]
+        (folder / "said.json").write_text(finished.run("python", "-m", "commands.predict", "--json", *samples))
+
+    entries = json.loads((made_once("predicted", make) / "said.json").read_text())
+    return {Path(entry["path"]).name: entry for entry in entries}
+
+
 @pytest.fixture
 def experiment(one_epoch: Path, finished: Repository, tmp_path: Path) -> Repository:
     """The finished repository with the experiment `one-epoch` in its working tree, to change at will."""
@@ -286,6 +319,8 @@ def small_split() -> tuple[np.ndarray, np.ndarray]:
 
 def some_split(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Some of scikit-learn's digits as the pipeline holds them: float32 (n, 28, 28, 1) in [0, 1], and their labels."""
+    from sklearn.datasets import load_digits  # of pytest's processes, the one that runs no test does without
+
     images, labels = load_digits(return_X_y=True)
     large = np.kron(images[start:stop].reshape(-1, 8, 8), np.ones((1, 3, 3)))
     padded = np.pad(large, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.float32)

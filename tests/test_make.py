@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Repository
+from tests.conftest import ROOT, MadeOnce, Repository
 
 REPRO = ("make", "--old-file", ".venv/installed", "repro")
 INSTALL = ("make", ".venv/installed")
@@ -194,19 +194,21 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(made_once: MadeOnce) -> Path:
     """This Python, as a program that makes an environment at once: a copy of one that was made before."""
-    folder = tmp_path_factory.mktemp("python")
-    subprocess.run([PYTHON, "-m", "venv", folder / "environment"], check=True)
-    executable(
-        folder / "python3",
-        f"""
-        case "$*" in
-        "-m venv "*) exec cp -R {folder}/environment "$3" ;;
-        *) exec {PYTHON} "$@" ;;
-        esac""",
-    )
-    return folder / "python3"
+
+    def make(folder: Path) -> None:
+        subprocess.run([PYTHON, "-m", "venv", folder / "environment"], check=True)
+        executable(
+            folder / "python3",
+            f"""
+            case "$*" in
+            "-m venv "*) exec cp -R {folder}/environment "$3" ;;
+            *) exec {PYTHON} "$@" ;;
+            esac""",
+        )
+
+    return made_once("python", make) / "python3"
 
 
 @pytest.fixture

@@ -17,13 +17,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from digits.foundation.command import Refusal
+from digits.network import reproducibility
+from digits.foundation.command import Refusal, run
 from tests.commands.serving import PNG, Server, ask, encoded, serving, seven
 from tests.conftest import ROOT, Repository
 
 pytest.importorskip("fastapi", reason="needs the drawing page's packages: make .venv/installed-draw")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
 
+from commands.draw import __main__ as command  # noqa: E402
 from commands.draw import drawings, guard  # noqa: E402
 from commands.draw.drawings import IMAGES, Kept  # noqa: E402
 
@@ -46,10 +48,12 @@ def server(home: Repository) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("name", ["four.png", "seven.jpg"])
-def test_a_picture_is_answered_with_the_fields_and_numbers_of_predict(server: Server, home: Repository, name: str):
-    sample = ROOT / "docs/samples" / name
-    (entry,) = json.loads(home.run("python", "-m", "commands.predict", "--json", str(sample)))
-    answer = server.ask("POST", "/predict", sample.read_bytes(), {"Content-Type": "image/*"}).json
+def test_a_picture_is_answered_with_the_fields_and_numbers_of_predict(
+    server: Server, predicted: dict[str, dict], name: str
+):
+    entry = predicted[name]
+    sample = (ROOT / "docs/samples" / name).read_bytes()
+    answer = server.ask("POST", "/predict", sample, {"Content-Type": "image/*"}).json
     assert answer["seen"].startswith("data:image/png;base64,")
     assert {**entry, "path": "-", "says": answer["says"], "seen": answer["seen"]} == answer
 
@@ -108,14 +112,17 @@ def test_the_network_and_its_accuracy_are_those_that_dvc_lock_has(server: Server
     assert about["classes"] == DIGITS
 
 
-def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(repository: Repository):
+def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(replaceable: Repository):
+    repository = replaceable
     model = repository.path / "models/model.keras"
     with serving(repository) as server:
         before = server.ask("POST", "/predict", seven(), PNG).json["probabilities"]
-        repository.run("dvc", "exp", "run", "--set-param", "network=relu-128")
+        assert server.ask("GET", "/health").json["network"] == "relu-128-128"
+        repository.run("git", "checkout", "--quiet", ".")
+        repository.dvc("checkout")
         assert server.ask("POST", "/predict", seven(), PNG).json["probabilities"] != before
         about = server.ask("GET", "/health").json
-        assert about["network"] == "relu-128"
+        assert about["network"] == "convnet"
         assert about["accuracy"] == json.loads((repository.path / "metrics/test.json").read_text())["accuracy"]
 
         after = server.ask("POST", "/predict", seven(), PNG).json["probabilities"]
@@ -422,12 +429,24 @@ def test_what_another_host_means_is_said(finished: Repository):
         assert server.ask("GET", "/health", headers={"Host": "evil.example"}).status == 403
 
 
-def refused(repository: Repository, *options: str) -> str:
-    (line,) = repository.run("python", "-m", "commands.draw", *options, fails=True).splitlines()
-    return line
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Gives the one line that the command says in a repository before it ends, refused. It runs in this process."""
+
+    def refuse(repository: Repository, *options: str) -> str:
+        monkeypatch.chdir(repository.path)
+        monkeypatch.setattr(sys, "argv", ["draw", *options])
+        monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="1"):
+            run(command.main)
+        (line,) = "".join(capsys.readouterr()).splitlines()
+        return line
+
+    return refuse
 
 
-def test_a_port_that_is_taken_is_said_at_once(finished: Repository):
+def test_a_port_that_is_taken_is_said_at_once(finished: Repository, refused: Callable[..., str]):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert refused(finished, "--port", str(port)) == (
@@ -435,7 +454,7 @@ def test_a_port_that_is_taken_is_said_at_once(finished: Repository):
         )
 
 
-def test_a_clone_without_a_network_is_told_what_trains_one(fresh: Repository):
+def test_a_clone_without_a_network_is_told_what_trains_one(fresh: Repository, refused: Callable[..., str]):
     assert refused(fresh, "--port", "0") == "error: models/model.keras is missing; `dvc repro` trains it"
 
 

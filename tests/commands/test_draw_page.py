@@ -1,7 +1,6 @@
 """The drawing page in a real browser, which has no network beside it, with real pointer events."""
 
 import io
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -242,8 +241,10 @@ def paste(page: Any) -> None:
 
 
 @pytest.mark.parametrize("give", [choose, drop, paste], ids=lambda give: give.__name__)
-def test_a_picture_is_read_as_predict_reads_it(paper: Paper, home: Repository, give: Callable[[Any], None]):
-    (entry,) = json.loads(home.run("python", "-m", "commands.predict", "--json", str(SAMPLE)))
+def test_a_picture_is_read_as_predict_reads_it(
+    paper: Paper, predicted: dict[str, dict[str, Any]], give: Callable[[Any], None]
+):
+    entry = predicted[SAMPLE.name]
     give(paper.page)
     paper.page.wait_for_selector("#seen:visible")
     paper.wait()
@@ -353,13 +354,15 @@ def test_what_the_disk_says_is_said_on_the_page(chromium: Any, home: Repository,
 # The network
 
 
-def test_a_new_network_answers_on_an_open_page(chromium: Any, repository: Repository, server: Server):
-    with serving(repository) as own, opened(chromium, own, **DESKTOP) as paper:
+def test_a_new_network_answers_on_an_open_page(chromium: Any, replaceable: Repository):
+    replaceable.run("git", "checkout", "--quiet", ".")
+    replaceable.dvc("checkout")
+    with serving(replaceable) as own, opened(chromium, own, **DESKTOP) as paper:
         assert paper.page.text_content("#network").startswith("convnet answers, ")
         paper.draw(DIGITS["7"])
         before = paper.page.locator("#bars .share").all_text_contents()
-        repository.run("dvc", "exp", "run", "--set-param", "network=relu-128")
-        paper.page.wait_for_selector("#network:has-text('relu-128 answers, ')")
+        replaceable.dvc("exp", "run", "--set-param", "network=relu-128-128", "evaluate")
+        paper.page.wait_for_selector("#network:has-text('relu-128-128 answers, ')")
         paper.wait()
         assert paper.page.locator("#bars .share").all_text_contents() != before
 
