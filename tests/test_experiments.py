@@ -42,6 +42,7 @@ def lock(repository: Repository, experiment: str) -> str:
     return repository.run("git", "show", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment}:dvc.lock")
 
 
+# One clone from nothing is enough for `make test`: the other one takes as long and says the same of another network.
 @pytest.mark.parametrize("name", [pytest.param("mlp", marks=pytest.mark.slow), "dropout"])
 def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
     queued: Repository, fresh: Repository, tmp_path: Path, name: str
