@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.tables
 
-A table stands between `<!-- NAME -->` and `<!-- end -->` in README.md and docs/; NAME is a function of TABLES below.
+A table stands between `<!-- NAME -->` and `<!-- end -->` in README.md, data/own/README.md and docs/; NAME is a function of TABLES below.
 """
 
 import re
@@ -17,7 +17,7 @@ from digits.foundation.files import write_bytes
 from digits.foundation.parameters import Network, read_networks
 
 RESULTS = ROOT / "benchmarks/results"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "data/own/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS, PLAIN = "stages.train", "benchmarks.plain_keras"
 IMAGES = 54_000  # that are trained on
 
@@ -155,6 +155,14 @@ def drawing() -> str:
     return table.to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
+def identity() -> str:
+    """A row a kind of picture: how many are taken for another, and which share is the same after each change, in %."""
+    runs = read_runs("identity")
+    shares = runs.columns[3:]
+    table = runs.assign(**{name: [f"{share:.0%}" for share in runs[name]] for name in shares})
+    return table.to_markdown(index=False, colalign=("left", *["right"] * (len(runs.columns) - 1)))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "speed": lambda: speed_table(read_runs("speed")),
@@ -162,6 +170,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "growth": lambda: growth_table(read_runs("growth")),
     "pictures": pictures,
     "drawing": drawing,
+    "identity": identity,
 }
 
 

@@ -36,8 +36,7 @@ class Revision:
     """What a revision's network said of its dataset's test images.
 
     Attributes:
-        predictions: a row an image: `image` (a name that the same picture of the same class has in every revision),
-            `source`, `actual`, `predicted`.
+        predictions: a row an image: `image` (its identity in every revision), `source`, `actual`, `predicted`.
     """
 
     name: str
@@ -71,7 +70,7 @@ def pair(a: Revision, b: Revision) -> pd.DataFrame:
 
     Returns:
         A row an image, in the order of A: `row` (its place in A), `image`, `source` (as A has it), `actual`, the
-        predictions `a` and `b`, and the bools `a_right` and `b_right`.
+        predictions `a` and `b`, and the bools `a_right` and `b_right`, each by its own revision's label.
 
     Raises:
         Refusal: they have no image in common.
@@ -82,13 +81,15 @@ def pair(a: Revision, b: Revision) -> pd.DataFrame:
         )
         for revision in (a, b)
     ]
-    pairs = sides[0].merge(sides[1][["image", "time", "predicted"]], on=["image", "time"], suffixes=("", "_b"))
+    of_b = sides[1][["image", "time", "actual", "predicted"]]
+    pairs = sides[0].merge(of_b, on=["image", "time"], suffixes=("", "_b"))
     if pairs.empty:
         raise Refusal(
             f"{a.name} was measured on {a.dataset} and {b.name} on {b.dataset}, which have no test image in common"
         )
-    pairs = pairs.rename(columns={"predicted": "a", "predicted_b": "b"})[["row", "image", "source", "actual", "a", "b"]]
-    return pairs.assign(a_right=pairs["a"] == pairs["actual"], b_right=pairs["b"] == pairs["actual"])
+    right = {"a_right": pairs["predicted"] == pairs["actual"], "b_right": pairs["predicted_b"] == pairs["actual_b"]}
+    pairs = pairs.rename(columns={"predicted": "a", "predicted_b": "b"})
+    return pairs[["row", "image", "source", "actual", "a", "b"]].assign(**right)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -13,7 +13,7 @@ from digits.data.identity import of_pixels
 from digits.data.raw import FETCHED, Loaded, keep_only, read_description, write_raw
 from digits.data.task import Task
 from digits.foundation.command import Refusal
-from digits.foundation.parameters import Embedded, Idx, read_parameters
+from digits.foundation.parameters import Embedded, Folder, Idx, read_parameters
 from stages import run
 
 
@@ -54,7 +54,7 @@ def is_there(folder: Path, dataset: Idx | Embedded) -> bool:
 
 def main() -> None:
     parameters = read_parameters()
-    wanted = {name: of for name, of in parameters.datasets.items() if isinstance(of, Idx | Embedded)}
+    wanted = {name: of for name, of in parameters.sources().items() if not isinstance(of, Folder)}
     if not wanted:
         print(f"{parameters.fetch.dataset} is a person's own: there is nothing to fetch")
     for name, dataset in wanted.items():

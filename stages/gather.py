@@ -17,7 +17,7 @@ OWN = Path("data/own/images")
 
 def main() -> None:
     parameters = read_parameters()
-    wanted = {name: of for name, of in parameters.datasets.items() if isinstance(of, Folder)}
+    wanted = {name: of for name, of in parameters.sources().items() if isinstance(of, Folder)}
     if not wanted:
         print(f"{parameters.fetch.dataset} takes nothing from {OWN.parent}: there is nothing to gather")
     for name, folder in wanted.items():

@@ -22,7 +22,7 @@ from digits.data.split import hold_out
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import replacing, write_json, write_table
-from digits.foundation.parameters import Dataset, Folder, Join, Parameters, read_parameters
+from digits.foundation.parameters import Embedded, Folder, Idx, Join, Parameters, read_parameters
 from stages import run
 
 PART = 256  # images in memory at a time: 800 kB of MNIST's as float32, which stay in the cache of the processor
@@ -53,8 +53,8 @@ def read_sources(parameters: Parameters) -> list[Source]:
     """
     name = parameters.fetch.dataset
     chosen = parameters.datasets[name]
-    names, repeat = (chosen.of, chosen.repeat) if isinstance(chosen, Join) else ([name], {})
-    together = joined(name, {of: read_raw(folder_of(of, parameters.datasets[of])) for of in names})
+    repeat = chosen.repeat if isinstance(chosen, Join) else {}
+    together = joined(name, {of: read_raw(folder_of(of, source)) for of, source in parameters.sources().items()})
     validation = parameters.prepare.validation
     sources = [Source(of, raw, hold_out(raw, validation), repeat.get(of, 1)) for of, raw in together.items()]
     for split, counts in (
@@ -66,7 +66,7 @@ def read_sources(parameters: Parameters) -> list[Source]:
     return sources
 
 
-def folder_of(name: str, dataset: Dataset) -> Path:
+def folder_of(name: str, dataset: Idx | Embedded | Folder) -> Path:
     """Where a dataset lies in data/raw/."""
     return (GATHERED if isinstance(dataset, Folder) else FETCHED) / name
 

@@ -127,6 +127,17 @@ def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_sa
     assert "These are results on 1,797 small digits, not on MNIST" in again
 
 
+@pytest.mark.parametrize("there", ["data/raw/fetched/fashion-mnist/dataset.json", "models/model.keras"])
+def test_what_is_there_is_not_replaced_by_the_embedded_digits(newcomer: Repository, there: str):
+    fetch_that(newcomer, "raise SystemExit(69)")
+    (newcomer.path / there).parent.mkdir(parents=True, exist_ok=True)
+    (newcomer.path / there).write_text("kept")
+    printed = newcomer.run(*REPRO, fails=True)
+    assert "nothing was changed: what is here is not replaced by the digits" in printed
+    assert not has_fallen_back(newcomer, printed)
+    assert (newcomer.path / there).read_text() == "kept"
+
+
 def test_a_bad_parameter_is_no_missing_source(newcomer: Repository):
     newcomer.replace("params.yaml", "\nseed: 1 ", "\nseed: -1 ")
     printed = newcomer.run(*REPRO, fails=True)

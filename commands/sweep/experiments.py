@@ -1,19 +1,30 @@
 """The repository of the person who asks: what of it goes out to the nodes, what comes back, what is there already."""
 
+import contextlib
+import itertools
 import json
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.experiments.refs import ExpRefInfo
+from dvc.scm import Git
+from scmrepo.exceptions import SCMError
 
-from commands.sweep.settings import Baseline, Setting, distinct, experiment_name, read_message
-from commands.sweep.trial import Numbers
+from commands.sweep.settings import (
+    Baseline,
+    Numbers,
+    Setting,
+    by_full_name,
+    distinct,
+    experiment_name,
+    read_message,
+)
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
 
@@ -21,13 +32,9 @@ UNTRACKED_MATTERS = ("data", "digits", "stages")
 RESULTS = "sweeps"
 
 
-def git(*words: str, given: bytes | None = None) -> bytes:
-    """What Git printed, asked in this repository.
-
-    Raises:
-        Refusal: it failed; says why.
-    """
-    done = subprocess.run(["git", *words], input=given, capture_output=True, check=False)
+def git(*words: str) -> bytes:
+    """What Git printed, asked in this repository; a refusal where it failed."""
+    done = subprocess.run(["git", *words], capture_output=True, check=False)
     if done.returncode:
         raise Refusal(f"git {words[0]}: {' '.join(done.stderr.decode(errors='replace').split())}")
     return done.stdout
@@ -39,36 +46,36 @@ def commit() -> str:
     Raises:
         Refusal: there is none, or the workspace holds changes that no trial would see.
     """
-    found = subprocess.run(["git", "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, check=False)
-    if found.returncode:
-        raise Refusal(
-            "this repository has no commit, and trials start from one: `git add` and `git commit` what is here"
-        )
-    changed = [
-        line[3:]
-        for line in git("status", "--porcelain", "--untracked-files=all").decode().splitlines()
-        if not line[3:].startswith(f"{RESULTS}/") and (line[:2] != "??" or line[3:].split("/")[0] in UNTRACKED_MATTERS)
-    ]
+    with contextlib.closing(Git()) as scm:
+        if scm.no_commits:
+            raise Refusal(
+                "this repository has no commit, and trials start from one: `git add` and `git commit` what is here"
+            )
+        staged, unstaged, untracked = scm.status()
+        found = scm.get_rev()
+    tracked = dict.fromkeys([*itertools.chain(*staged.values()), *unstaged])
+    new = [path for path in untracked if path.split("/")[0] in UNTRACKED_MATTERS]
+    changed = [path for path in [*tracked, *new] if not path.startswith(f"{RESULTS}/")]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise Refusal(
             f"{', '.join(changed[:3])}{more} differ from the last commit, and trials would not see it: "
             "`git commit` or `git stash` first, then `dvc checkout`"
         )
-    return found.stdout.decode().strip()
+    return str(found)
 
 
 def identity() -> dict[str, str]:
-    """The author of the experiments, as environment variables of Git.
-
-    Raises:
-        Refusal: Git does not know the person's name.
-    """
-    said = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, check=False)
-    who = re.match(r"(?P<NAME>.*) <(?P<EMAIL>.*)> ", said.stdout)
-    if said.returncode or not who:
-        raise Refusal("Git does not know your name, which experiments carry: `git config user.name`, `user.email`")
-    return {f"GIT_{role}_{what}": who[what] for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    """The author of the experiments, as environment variables of Git; a refusal where Git does not know the name."""
+    try:
+        with contextlib.closing(Git()) as scm:
+            who = scm.pygit2.author
+    except SCMError as error:
+        raise Refusal(
+            "Git does not know your name, which experiments carry: `git config user.name`, `user.email`"
+        ) from error
+    names = {"NAME": who.name, "EMAIL": who.email}
+    return {f"GIT_{role}_{what}": names[what] for role in ("AUTHOR", "COMMITTER") for what in names}
 
 
 def bundle() -> bytes:
@@ -83,7 +90,7 @@ def first_commit() -> str:
 
 def receive(at: str, name: str, content: bytes) -> None:
     """Take an experiment of the commit `at` in from its bundle, whole or not at all."""
-    reference = f"refs/exps/{at[:2]}/{at[2:]}/{name}"
+    reference = ExpRefInfo(at, name)
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
@@ -104,30 +111,14 @@ def remote() -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
 
 
-def push_data() -> None:
-    """Bring what trials read to the remote.
-
-    Raises:
-        Refusal: the remote does not answer.
-    """
+@contextlib.contextmanager
+def through_the_remote(what_else: str) -> Iterator[Any]:
+    """DVC's repository, to push to its remote or fetch from there; where that fails, a refusal says `what_else`."""
     try:
         with Repo() as repo:
-            repo.push(targets=["prepare"])
+            yield repo
     except (DvcException, OSError, ValueError) as error:
-        raise Refusal(f"what trials read cannot be pushed to the remote: {' '.join(str(error).split())}") from error
-
-
-def fetch_networks(revisions: list[str]) -> None:
-    """Bring the networks of experiments from the remote into the cache, so that they can be applied.
-
-    Raises:
-        Refusal: the remote does not give them.
-    """
-    try:
-        with Repo() as repo:
-            repo.fetch(targets=["train"], revs=revisions)
-    except (DvcException, OSError, ValueError) as error:
-        raise Refusal(f"the best networks cannot be fetched from the remote: {' '.join(str(error).split())}") from error
+        raise Refusal(f"{what_else}: {' '.join(str(error).split())}") from error
 
 
 @dataclass(frozen=True)
@@ -140,94 +131,53 @@ class Earlier:
         settings: of which they are.
     """
 
-    numbers: dict[str, Numbers]
-    names: dict[str, str]
-    settings: list[Setting]
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    settings: list[Setting] = field(default_factory=list)
 
 
 def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
     """What a sweep finds done at a commit."""
-    found = Earlier({}, {}, [])
-    for setting, seed, name, numbers in _known(at, baseline):
-        trial = experiment_name(sweep, setting, seed)
-        if metric in numbers and "accuracy" in numbers and found.names.get(trial) != trial:
-            found.numbers[trial], found.names[trial] = numbers, name
-            if setting not in found.settings:
-                found.settings.append(setting)
+    found = Earlier()
+    with contextlib.closing(Git()) as scm:
+        repository = scm.pygit2.repo
+        here = by_full_name(parse_yaml((repository[at].tree / "params.yaml").data, Path("params.yaml")))
+        for reference in sorted(scm.iter_refs(base=str(ExpRefInfo(at)))):
+            experiment, name = repository[scm.get_ref(reference)], ExpRefInfo.from_ref(reference).name
+            of = read_message(experiment.message, name) or _read_setting(here, experiment.tree, name)
+            numbers = _numbers(experiment.tree)
+            if not of or metric not in numbers or "accuracy" not in numbers:
+                continue
+            setting = distinct(of[0], baseline)
+            trial = experiment_name(sweep, setting, of[1])
+            if found.names.get(trial) != trial:
+                found.numbers[trial], found.names[trial] = numbers, name
+                if setting not in found.settings:
+                    found.settings.append(setting)
     return found
 
 
-def _known(at: str, baseline: Baseline) -> Iterator[tuple[Setting, int, str, Numbers]]:
-    """The experiments of a commit.
-
-    Yields:
-        The setting, the seed, the experiment's name, its numbers.
-    """
-    prefix = f"refs/exps/{at[:2]}/{at[2:]}/"
-    listed = git("for-each-ref", "--format=%(refname) %(subject)", prefix).decode().replace(prefix, "").splitlines()
-    messages = dict(line.split(" ", 1) for line in listed)
-    files = ("metrics/train.json", "metrics/test.json", "params.yaml", "dvc.lock")
-    asked = "".join(f"{prefix}{name}:{file}\n" for name in messages for file in files)
-    contents = list(_contents(git("cat-file", "--batch", given=asked.encode())))
-    here = parse_yaml(git("show", f"{at}:params.yaml"), Path("params.yaml")) if messages else {}
-    for place, (name, message) in enumerate(messages.items()):
-        train, test, params, lock = contents[4 * place : 4 * place + 4]
-        if train is None or test is None or params is None or lock is None:
-            continue
-        of = read_message(message, name) or _read_setting(here, params, lock, name)
-        if of:
-            numbers = {**_pick(train, ("val_accuracy", "val_loss")), **_pick(test, ("accuracy",))}
-            yield distinct(of[0], baseline), of[1], name, numbers
+def _numbers(tree: Any) -> Numbers:
+    """What the experiment of a Git tree measured, as far as it did."""
+    found: Numbers = {}
+    for stage, names in (("train", ("val_accuracy", "val_loss")), ("test", ("accuracy",))):
+        with contextlib.suppress(KeyError):
+            numbers = json.loads((tree / "metrics" / f"{stage}.json").data)
+            found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}
+    return found
 
 
-def _read_setting(here: Any, params: bytes, lock: bytes, name: str) -> tuple[Setting, int] | None:
-    """The setting and the seed of an experiment that somebody ran by hand."""
-    there = parse_yaml(params, Path(f"params.yaml of {name}"))
-    changes = _changes(here, there)
-    if changes is None or not _whole(parse_yaml(lock, Path(f"dvc.lock of {name}")), there):
+def _read_setting(here: dict[str, Any], tree: Any, name: str) -> tuple[Setting, int] | None:
+    """The setting and the seed of an experiment that somebody ran by hand, if its network is of its params.yaml."""
+    params, lock = (parse_yaml((tree / file).data, Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
+    there = by_full_name(params)
+    if there.keys() != here.keys() or not _trained_so(lock, params):
         return None
-    return changes, int(there["seed"])
+    changed = {name: value for name, value in there.items() if (value, type(value)) != (here[name], type(here[name]))}
+    return changed, int(there["seed"])
 
 
-def _contents(answer: bytes) -> Iterator[bytes | None]:
-    place = 0
-    while place < len(answer):
-        end = answer.index(b"\n", place)
-        *_, kind = answer[place:end].split(b" ")
-        if kind == b"missing":
-            place = end + 1
-            yield None
-        else:
-            size = int(kind)
-            yield answer[end + 1 : end + 1 + size]
-            place = end + 2 + size
-
-
-def _pick(content: bytes, wanted: tuple[str, ...]) -> Numbers:
-    numbers = json.loads(content)
-    return {name: numbers[name] for name in wanted if isinstance(numbers.get(name), int | float)}
-
-
-def _changes(here: Any, there: Any, name: str = "") -> Setting | None:
-    """What stands otherwise there, by full names; None if something is there or here alone."""
-    if isinstance(here, dict) and isinstance(there, dict) and here.keys() == there.keys():
-        pairs = [(f"{name}.{key}" if name else key, here[key], there[key]) for key in here]
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        pairs = [(f"{name}.{place}", *both) for place, both in enumerate(zip(here, there, strict=True))]
-    elif isinstance(there, dict | list) or isinstance(here, dict | list):
-        return None
-    else:
-        return {name: there} if here != there or type(here) is not type(there) else {}
-    changes: Setting = {}
-    for whole, one, other in pairs:
-        inner = _changes(one, other, whole)
-        if inner is None:
-            return None
-        changes |= inner
-    return changes
-
-
-def _whole(lock: Any, params: Any) -> bool:
+def _trained_so(lock: Any, params: Any) -> bool:
     """Whether the network that was measured is the one that was trained, and as params.yaml has it."""
     try:
         train, evaluate = lock["stages"]["train"], lock["stages"]["evaluate"]

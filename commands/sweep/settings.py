@@ -6,10 +6,16 @@ Ray carries this module to the nodes, so it imports nothing of this repository.
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
+
+import flatten_dict  # type: ignore[import-untyped] # DVC's, for the same names
 
 Value = bool | int | float | str
 Setting = dict[str, Value]
 """Parameters of params.yaml by their full names, without `seed`: only such as differ from params.yaml and matter."""
+
+Numbers = dict[str, float]
+"""What an experiment's metrics say: `val_accuracy` and `val_loss` of train.json, `accuracy` of test.json."""
 
 NEVER_RUN = ("plot",)  # sections whose stages are no part of a trial
 DIGITS = 4  # of a number drawn from an interval: it is read, typed and told apart
@@ -26,6 +32,12 @@ class Baseline:
 
     given: Setting
     joins: dict[str, list[str]]
+
+
+def by_full_name(parameters: Any) -> dict[str, Any]:
+    """What params.yaml holds, `networks.mlp.layers.1.Dense.units` and its like."""
+    flat: dict[str, Any] = flatten_dict.flatten(parameters, reducer="dot", enumerate_types=(list,))
+    return flat
 
 
 def distinct(drawn: Setting, baseline: Baseline) -> Setting:
@@ -52,6 +64,12 @@ def counted(name: str, whole: Setting, baseline: Baseline) -> bool:
     dataset = str(whole["fetch.dataset"])
     chosen = {"networks": [str(whole["network"])], "datasets": [dataset, *baseline.joins.get(dataset, [])]}
     return section not in NEVER_RUN and (section not in chosen or rest[0] in chosen[section])
+
+
+def in_whole(setting: Setting, baseline: Baseline) -> Setting:
+    """The parameters that make a difference to a setting, those of params.yaml included."""
+    whole = baseline.given | setting
+    return {name: value for name, value in whole.items() if counted(name, whole, baseline)}
 
 
 def key(setting: Setting) -> str:

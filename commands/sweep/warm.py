@@ -75,12 +75,8 @@ def serve(client: socket.socket, starter: int, imported_for: Instructions) -> No
     The stage ends too if the client goes, or whoever started this process, of whom `starter` is a pidfd.
     """
     first, files, *_ = socket.recv_fds(client, 1, 3)
-    asked = first
-    while asked and not asked.endswith(b"\n") and len(asked) < MOST_BYTES:
-        part = client.recv(2**16)
-        if not part:
-            break
-        asked += part
+    with client.makefile("rb") as words:
+        asked = first + words.readline(MOST_BYTES)
     if not asked.endswith(b"\n"):
         return
     stage = os.fork()

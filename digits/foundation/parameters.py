@@ -258,6 +258,12 @@ class Parameters(Section):
     """Of which the chosen one is kept."""
     plot: Plot
 
+    def sources(self) -> dict[str, Idx | Embedded | Folder]:
+        """What the chosen dataset is made of, by name: those that it joins, in order, or itself."""
+        chosen = self.datasets[self.fetch.dataset]
+        names = chosen.of if isinstance(chosen, Join) else [self.fetch.dataset]
+        return {name: of for name in names if not isinstance(of := self.datasets[name], Join)}
+
     @model_validator(mode="before")
     @classmethod
     def _only_the_chosen(cls, content: Any) -> Any:

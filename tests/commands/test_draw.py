@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from digits.network import reproducibility
 from digits.foundation.command import Refusal, run
+from digits.network import reproducibility
 from tests.commands.serving import PNG, Server, ask, encoded, serving, seven
 from tests.conftest import ROOT, Repository
 
@@ -436,7 +436,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def refuse(repository: Repository, *options: str) -> str:
         monkeypatch.chdir(repository.path)
         monkeypatch.setattr(sys, "argv", ["draw", *options])
-        monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
+        monkeypatch.setattr(
+            reproducibility, "compute_reproducibly", lambda *_: None
+        )  # once a process, and tests share one
         capsys.readouterr()
         with pytest.raises(SystemExit, match="1"):
             run(command.main)

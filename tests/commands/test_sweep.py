@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import yaml
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
-from commands.sweep import report
+from commands.sweep import picture, report
+from commands.sweep.findings import Findings
 from commands.sweep.plan import Plan, read_plan
-from commands.sweep.report import Progress
+from commands.sweep.progress import Progress, summary
 from commands.sweep.settings import Baseline, distinct, experiment_name, key, options, read_message
 from digits.foundation.command import Refusal
 from tests.conftest import ROOT
@@ -132,6 +134,13 @@ def test_a_grid_of_more_than_100_000_points_is_refused():
     assert refused(space=axes).startswith("the grid has 101,000 points, expected up to 100,000")
 
 
+def test_a_name_that_dvc_cannot_set_is_refused():
+    content = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(content.replace("\n  mlp:", "\n  my net:"))
+    found = refused(space={"network": ["my net"], "networks.my net.epochs": [1]})
+    assert found.startswith("space.networks.my net.epochs cannot be set by `dvc exp run -S`, expected a name of ")
+
+
 def test_trials_without_validation_images_are_refused():
     content = Path("params.yaml").read_text()
     Path("params.yaml").write_text(content.replace("    size: 0.1 #", "    size: 0 #"))
@@ -179,24 +188,31 @@ def test_values_are_typed_as_hydra_reads_them():
     ]  # fmt: skip
 
 
-def progress_of(values: dict[int, list[float]], **changes: Any) -> Progress:
+def tried(findings: Findings, drawn: dict[str, Any], **result: Any) -> None:
+    """Have Tune tell of a trial that ended with a result."""
+    trial = SimpleNamespace(trial_id=str(len(findings.trials)), config=drawn)
+    progress = Progress(findings)
+    progress.on_trial_start(trial=trial)
+    progress.on_trial_result(trial=trial, result=result)
+    progress.on_trial_complete(trial=trial)
+
+
+def findings_of(values: dict[int, list[float]], **changes: Any) -> Findings:
     """A sweep that is over, with the validation accuracies of each number of epochs by seed."""
     seeds = list(range(1, 1 + len(next(iter(values.values())))))
-    progress = Progress(plan(space=space(epochs=list(values)), seeds=seeds, **changes), {}, [])
+    findings = Findings(plan(space=space(epochs=list(values)), seeds=seeds, **changes), {})
     for epochs, of_seeds in values.items():
         drawn = {"network": "mlp", "networks.mlp.epochs": epochs}
-        setting = distinct(drawn, progress.plan.baseline)
+        setting = distinct(drawn, findings.plan.baseline)
         for seed, value in zip(seeds, of_seeds, strict=True):
             name = experiment_name("tried", setting, seed)
-            progress.numbers[name] = {"val_accuracy": value, "val_loss": 1 - value, "accuracy": value - 0.01}
-        progress.started(str(epochs), drawn)
-        progress.result(str(epochs), float(np.mean(of_seeds)), epochs, len(seeds), "")
-        progress.ended(str(epochs))
-    return progress
+            findings.numbers[name] = {"val_accuracy": value, "val_loss": 1 - value, "accuracy": value - 0.01}
+        tried(findings, drawn, val_accuracy=float(np.mean(of_seeds)), epoch=epochs, seeds_done=len(seeds))
+    return findings
 
 
 def test_settings_are_ranked_by_their_mean_over_the_seeds():
-    table = report.table(progress_of({1: [0.9, 0.92], 2: [0.97, 0.95], 4: [0.99, 0.9]}))
+    table = report.ranking(findings_of({1: [0.9, 0.92], 2: [0.97, 0.95], 4: [0.99, 0.9]}))
     assert list(table["networks.mlp.epochs"]) == [2, 4, 1]
     assert list(table["rank"]) == [1, 2, 3]
     assert list(table["val_accuracy (mean)"]) == [0.96, 0.945, 0.91]
@@ -204,26 +220,26 @@ def test_settings_are_ranked_by_their_mean_over_the_seeds():
 
 
 def test_less_of_a_loss_is_better():
-    table = report.table(progress_of({1: [0.9, 0.92], 2: [0.97, 0.95]}, metric="val_loss"))
+    table = report.ranking(findings_of({1: [0.9, 0.92], 2: [0.97, 0.95]}, metric="val_loss"))
     assert list(table["networks.mlp.epochs"]) == [2, 1]
 
 
 def test_the_ranking_tells_no_test_accuracy_and_the_end_tells_the_bests():
-    progress = progress_of({1: [0.9, 0.92], 2: [0.97, 0.95]})
-    for numbers in progress.numbers.values():
+    findings = findings_of({1: [0.9, 0.92], 2: [0.97, 0.95]})
+    for numbers in findings.numbers.values():
         numbers["accuracy"] = 0.12345
-    assert "12" not in report.table(progress).to_csv()
-    assert "test accuracy of the best: 12.35% \u00b1 0.00 (12.35% 12.35%)" in report.conclusion(progress)
+    assert "12" not in report.ranking(findings).to_csv()
+    assert "test accuracy of the best: 12.35% \u00b1 0.00 (12.35% 12.35%)" in report.conclusion(findings)
 
 
 def test_the_best_is_better_only_where_the_interval_over_the_seeds_says_so():
-    clear = report.conclusion(progress_of({1: [0.900, 0.910, 0.905], 2: [0.950, 0.961, 0.954]}))
+    clear = report.conclusion(findings_of({1: [0.900, 0.910, 0.905], 2: [0.950, 0.961, 0.954]}))
     assert (
         "The best is better than the second: apart by 5.000 points, 95% interval 4.752 to 5.248 over 3 seeds" in clear
     )
-    unclear = report.conclusion(progress_of({1: [0.90, 0.95, 0.93], 2: [0.94, 0.92, 0.95]}))
+    unclear = report.conclusion(findings_of({1: [0.90, 0.95, 0.93], 2: [0.94, 0.92, 0.95]}))
     assert "No evidence that the best is better than the second: apart by" in unclear
-    alone = report.conclusion(progress_of({1: [0.90], 2: [0.94]}))
+    alone = report.conclusion(findings_of({1: [0.90], 2: [0.94]}))
     assert "One seed each does not tell" in alone
 
 
@@ -233,29 +249,25 @@ def test_the_interval_is_students():
 
 
 def test_a_trial_that_failed_is_named_and_not_ranked(capsys: pytest.CaptureFixture[str]):
-    progress = progress_of({1: [0.9], 2: [0.95]})
+    findings = findings_of({1: [0.9], 2: [0.95]})
     drawn = {"network": "mlp", "networks.mlp.epochs": 9}
-    progress.started("bad", drawn)
-    progress.result("bad", float("nan"), 1, 0, "loss is not a number")
-    progress.ended("bad")
+    tried(findings, drawn, val_accuracy=float("nan"), epoch=1, failure="loss is not a number")
     assert "failed  loss is not a number  network mlp, epochs 9" in capsys.readouterr().out
-    assert progress.summary().startswith("2 done, 0 stopped, 1 failed, 0 running of 2; best 95.00%")
-    last = report.table(progress).iloc[-1]
+    assert summary(findings).startswith("2 done, 0 stopped, 1 failed, 0 running of 2; best 95.00%")
+    last = report.ranking(findings).iloc[-1]
     assert (last["rank"], last["state"], last["note"]) == ("", "failed", "loss is not a number")
 
 
 def test_a_picture_is_drawn_of_every_kind_of_parameter():
     axes = space(epochs=[1, 2], batch_size={"range": [100, 300]}) | {RATE: {"logarithmic": [0.001, 0.01]}}
-    progress = Progress(plan(space=axes, search="random", trials=2), {}, [])
-    for place, rate in enumerate((0.002, 0.009)):
+    findings = Findings(plan(space=axes, search="random", trials=2), {})
+    for rate in (0.002, 0.009):
         drawn = {"network": "mlp", "networks.mlp.epochs": 1, "networks.mlp.batch_size": 150, RATE: rate}
         for seed in (1, 2):
-            name = experiment_name("tried", distinct(drawn, progress.plan.baseline), seed)
-            progress.numbers[name] = {"val_accuracy": 0.9 + rate, "val_loss": 1, "accuracy": 0.9}
-        progress.started(str(place), drawn)
-        progress.result(str(place), 0.9, 1, 2, "")
-        progress.ended(str(place))
-    figure = report.draw(progress)
+            name = experiment_name("tried", distinct(drawn, findings.plan.baseline), seed)
+            findings.numbers[name] = {"val_accuracy": 0.9 + rate, "val_loss": 1, "accuracy": 0.9}
+        tried(findings, drawn, val_accuracy=0.9, epoch=1, seeds_done=2)
+    figure = picture.draw(findings)
     assert [axis.get_xlabel() for axis in figure.axes] == [
         "epochs",
         "batch_size",

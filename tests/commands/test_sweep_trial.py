@@ -1,0 +1,82 @@
+"""What a trial tells Tune, and how it tells a setting that fails from a node in trouble."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
+
+from commands.sweep import trial as trial_module
+from commands.sweep.clone import Clone, Job, SettingFailed
+from commands.sweep.dvc_exit import MISSING, REFUSED
+from commands.sweep.settings import Baseline
+from commands.sweep.trial import Trial
+from tests.conftest import ROOT
+
+BASELINE = Baseline({"network": "mlp", "fetch.dataset": "mnist", "seed": 1, "networks.mlp.epochs": 3}, {})
+NUMBERS = {"val_accuracy": 0.9, "val_loss": 0.3, "accuracy": 0.8}
+
+
+def results(monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None) -> list[dict[str, Any]]:
+    """What a trial of two seeds tells with `stop: asha`, whose experiments are known or run for two epochs each."""
+    monkeypatch.setattr(trial_module.ray, "get", lambda given, timeout: given)
+    job = Job(
+        sweep="tried", commit="0" * 40, repository="", baseline=BASELINE, seeds=(1, 2), metric="val_accuracy",
+        by_epoch=True, identity={}, remote={}, cache=None, folder=None,
+    )  # fmt: skip
+    clone = SimpleNamespace(
+        run=lambda *_: iter([{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0, "val_accuracy": 0.7}]),
+        numbers=lambda: NUMBERS, push=lambda: None, bundle=lambda _: b"",
+    )  # fmt: skip
+    mailbox = SimpleNamespace(
+        known=SimpleNamespace(remote=lambda _: known), deliver=SimpleNamespace(remote=lambda *_: None)
+    )
+    trial = Trial.__new__(Trial)
+    trial._job, trial._clone, trial._mailbox = job, clone, mailbox
+    return list(trial._work({"networks.mlp.epochs": 2}))
+
+
+def test_the_first_seeds_epochs_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch):
+    told = results(monkeypatch, None)
+    assert [(result["epoch"], result["val_accuracy"]) for result in told] == [(1, 0.5), (2, 0.7), (2, 0.9), (2, 0.9)]
+    assert [result.get("done", False) for result in told] == [False, False, False, True]
+
+
+def test_what_is_known_tells_no_epoch_so_that_beginners_do_not_compete_with_it(monkeypatch: pytest.MonkeyPatch):
+    told = results(monkeypatch, NUMBERS)
+    assert ["epoch" in result for result in told] == [False, False]
+    assert told[-1]["done"]
+
+
+def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path):
+    (workspace / "metrics").mkdir()
+    (workspace / "metrics/train.json").write_text(json.dumps({"val_accuracy": None, "val_loss": None}))
+    (workspace / "metrics/test.json").write_text(json.dumps({"accuracy": 0.9}))
+    clone = Clone.__new__(Clone)
+    clone.path = workspace
+    with pytest.raises(SettingFailed, match=r"prepare\.validation\.size comes to no image"):
+        clone.numbers()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "code", "said"),
+    [
+        ("a: {cmd: 'false'}", REFUSED, "failed to reproduce 'a': failed to run: false, exited with 1"),
+        ("a: {cmd: cat b, deps: [b]}", MISSING, "failed to reproduce 'a': dependency 'b' does not exist"),
+        ("a: {cmd: 'true', outs: [c]}", 1, "failed to reproduce 'a': output 'c' does not exist"),
+    ],
+)
+def test_what_failed_is_told_by_the_exit_code(workspace: Path, pipeline: str, code: int, said: str):
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    (workspace / "dvc.yaml").write_text(f"stages:\n  {pipeline}\n")
+    command = [sys.executable, "-m", "commands.sweep.dvc_exit", "repro"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (code, said), done.stderr
