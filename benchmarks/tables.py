@@ -2,7 +2,8 @@
 
 Usage: python -m benchmarks.tables
 
-A table stands between `<!-- NAME -->` and `<!-- end -->` in README.md, data/own/README.md and docs/; NAME is a function of TABLES below.
+A table stands between `<!-- NAME -->` and `<!-- end -->` in README.md, data/own/README.md and docs/; NAME is a function
+of TABLES below.
 """
 
 import re

@@ -24,6 +24,8 @@ def name_in_repository(path: object) -> str | None:
     if not found.is_relative_to(ROOT) or found.is_dir():
         return None
     name = found.relative_to(ROOT)
+    if name.parent.name == "__pycache__":  # where Python keeps what it made of a module, which stands for the module
+        name = name.parent.parent / f"{name.name.partition('.')[0]}.py"
     return None if name.parts[0] in {".git", ".dvc", ".venv"} else name.as_posix()
 
 

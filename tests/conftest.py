@@ -258,7 +258,7 @@ def disturbed(finished: Repository, made_once: MadeOnce) -> Path:
         python = folder / "bin/python"  # that dvc.yaml's `python -m stages.NAME` finds first
         python.parent.mkdir()
         python.write_text(
-            f'#!/bin/sh\nexec {sys.executable} -B -X pycache_prefix={folder} {ROOT}/tests/audit.py "${{2#stages.}}" '
+            f'#!/bin/sh\nexec {sys.executable} -B {ROOT}/tests/audit.py "${{2#stages.}}" '
             f'{folder}/"${{2#stages.}}".json\n'
         )
         python.chmod(0o755)

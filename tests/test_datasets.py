@@ -74,7 +74,7 @@ def test_a_person_teaches_it_their_hand(joined: Repository, tmp_path: Path):
 
     write_hand(repository.path / "data/own/images", 5, first=12)  # next week
     printed = repository.dvc("repro")
-    assert stages_run(printed) == ["gather", "prepare", "train", "evaluate", "plot", "page"]
+    assert {*stages_run(printed)} == {"gather", "prepare", "train", "evaluate", "plot", "page"}
     after = metrics(repository, "data")["sources"]["own"]
     assert after["train"] + after["validation"] + after["test"] == 170
     assert names < set((repository.path / "metrics/test_images.csv").read_text().split()), "the test set only grew"
@@ -128,7 +128,7 @@ def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
     joined: Repository, tmp_path: Path, stage: str
 ):
     repository = joined.copy(tmp_path / "repository")
-    audit = ("-B", "-X", f"pycache_prefix={tmp_path}", str(ROOT / "tests/audit.py"))
+    audit = ("-B", str(ROOT / "tests/audit.py"))
     repository.run("python", *audit, stage, str(tmp_path / "report.json"))
     assert complaints_about_run(repository.path, stage, tmp_path / "report.json", unread=frozenset()) == []
 
@@ -137,7 +137,7 @@ def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
 def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "repository")
     repository.replace("params.yaml", "      own: 10\n", "      own: 0\n")
-    assert stages_run(repository.dvc("repro", "evaluate")) == ["fetch", "gather", "prepare", "train", "evaluate"]
+    assert {*stages_run(repository.dvc("repro", "evaluate"))} == {"fetch", "gather", "prepare", "train", "evaluate"}
     assert metrics(repository, "data")["sources"]["own"]["repeat"] == 0
     assert metrics(repository, "data")["train"] == metrics(repository, "data")["sources"]["digits"]["train"]
     assert "own" in metrics(repository, "test")["sources"]
@@ -145,7 +145,7 @@ def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: 
 
 def test_an_entry_that_is_not_chosen_reruns_no_more_than_what_reads_datasets(repository: Repository):
     repository.replace("params.yaml", "    unreadable: refuse", "    unreadable: skip")
-    assert stages_run(repository.dvc("repro")) == ["fetch", "gather", "prepare"]
+    assert {*stages_run(repository.dvc("repro"))} == {"fetch", "gather", "prepare"}
 
 
 def test_a_kept_drawing_is_nobodys_business_but_of_what_holds_it(repository: Repository):
@@ -153,7 +153,7 @@ def test_a_kept_drawing_is_nobodys_business_but_of_what_holds_it(repository: Rep
     before, network = locked(repository), (repository.path / "models/model.keras").read_bytes()
     write_hand(repository.path / "data/own/images", 1)
     printed = repository.run("sh", "make/repro.sh")
-    assert stages_run(printed) == ["gather"]
+    assert {*stages_run(printed)} == {"gather"}
     assert "digits takes nothing from data/own: there is nothing to gather" in printed
     assert (repository.path / "models/model.keras").read_bytes() == network
     assert repository.run("git", "diff", "--stat", "--", "metrics", "plots", "params.yaml") == ""
@@ -167,7 +167,7 @@ def test_with_images_of_ones_own_nobody_is_asked(repository: Repository):
     repository.replace("params.yaml", "dataset: digits", "dataset: own")
     repository.replace("params.yaml", "    test: 0.2", "    test: 0.4")
     printed = repository.dvc("repro", "prepare")
-    assert stages_run(printed) == ["fetch", "gather", "prepare"]
+    assert {*stages_run(printed)} == {"fetch", "gather", "prepare"}
     assert "own is a person's own: there is nothing to fetch" in printed
     assert metrics(repository, "data")["leakage"] == 0
     assert not [*(repository.path / "data/raw/fetched").iterdir()]

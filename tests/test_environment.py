@@ -10,7 +10,7 @@ from tests.hostile import furnish
 
 def assert_same_bytes(repository: Repository, printed: str) -> None:
     """All six stages ran, and left what had been there."""
-    assert len(stages_run(printed)) == 6
+    assert len(stages_run(printed)) == 7
     assert repository.run("git", "status", "--short") == ""
 
 

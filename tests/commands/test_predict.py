@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.digits.test_pictures import drawn
 
 from commands import predict
 from digits.foundation.command import run
 from digits.network import archive, reproducibility
 from digits.network.tensorflow import keras
 from tests.conftest import DIGITS, ROOT
+from tests.digits.pictures.test_pictures import drawn
 
 
 @pytest.fixture

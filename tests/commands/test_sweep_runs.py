@@ -31,6 +31,7 @@ def quiet(repository: Repository) -> Iterator[Repository]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_failure(
     quiet: Repository, tmp_path: Path
 ):
