@@ -16,8 +16,8 @@ import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
 from benchmarks.tables import RESULTS
-from digits.foundation.files import write_table
 from digits.foundation.parameters import read_networks, read_parameters
+from digits.foundation.tables import write_table
 
 PATH = RESULTS / "accuracy.csv"
 KEYS = ["network", "seed"]

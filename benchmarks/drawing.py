@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import sync_playwright
 
 from benchmarks.processes import ROOT
-from digits.foundation.files import write_table
+from digits.foundation.tables import write_table
 
 RESULT = ROOT / "benchmarks/results/drawing.csv"
 CLIENTS = (1, 8, 64)

@@ -20,7 +20,8 @@ from benchmarks.tables import RESULTS, growth_table
 from digits.data.identity import BYTES, of_pixels
 from digits.data.idx import write_idx
 from digits.data.raw import DESCRIPTION, FETCHED, digests, read_raw
-from digits.foundation.files import write_json, write_table
+from digits.foundation.files import write_json
+from digits.foundation.tables import write_table
 
 TIMES = [1, 4, 16]
 STAGES = ["prepare", "train", "evaluate"]

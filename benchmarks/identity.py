@@ -19,7 +19,7 @@ from benchmarks.processes import ROOT
 from benchmarks.tables import RESULTS
 from digits.data.identity import of_picture
 from digits.data.raw import FETCHED, read_raw
-from digits.foundation.files import write_table
+from digits.foundation.tables import write_table
 from digits.pictures.decoding import decode, flattened
 
 CHANGED = 300

@@ -17,8 +17,8 @@ import pandas as pd
 
 from benchmarks.processes import ROOT, make_workspace, run_module
 from benchmarks.tables import RESULTS
-from digits.foundation.files import write_table
 from digits.foundation.parameters import read_networks
+from digits.foundation.tables import write_table
 
 EPOCHS = 3
 

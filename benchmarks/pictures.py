@@ -21,9 +21,9 @@ from scipy.interpolate import CubicSpline
 
 from benchmarks.processes import ROOT
 from digits.foundation.command import Refusal
-from digits.foundation.files import write_table
 from digits.foundation.parameters import PATH as PARAMETERS
 from digits.foundation.parameters import read_parameters
+from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
 from digits.pictures.framing import SIDE, prepare
 

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.processes import ROOT, Process, make_workspace, run_module
 from benchmarks.tables import OURS, PLAIN, RESULTS, speed_table
-from digits.foundation.files import write_table
+from digits.foundation.tables import write_table
 
 PREPARED = ROOT / "data/prepared"
 SAME_RECIPE = ["selu-300-100", "dropout-batchnorm-256-128-128", "relu-128-128", "relu-256-128-128", "relu-128"]

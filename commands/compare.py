@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from digits.data.measured import DATA, TEST_IMAGES, images_by_source
 from digits.data.prepared import PREPARED, read_images
 from digits.foundation.command import Refusal, png_path, run
-from digits.foundation.files import parse_table
+from digits.foundation.tables import parse_table
 from digits.results.accuracy import wilson_interval
 from digits.results.drawing import draw_images, shortened, use_style, write_figure
 from digits.results.revisions import WORKSPACE, read_file

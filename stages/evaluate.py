@@ -12,8 +12,9 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from digits.data.measured import DATA, images_by_source
 from digits.data.prepared import read_split
-from digits.foundation.files import write_json, write_table
+from digits.foundation.files import write_json
 from digits.foundation.parameters import read_parameters
+from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
 from digits.results.accuracy import wilson_interval
 from digits.results.calibration import expected_calibration_error, reliability

@@ -14,8 +14,9 @@ from matplotlib.ticker import MaxNLocator
 
 from digits.data.prepared import read_images, read_split, read_task
 from digits.foundation.command import Refusal
-from digits.foundation.files import read_array, read_table
+from digits.foundation.files import read_array
 from digits.foundation.parameters import read_parameters
+from digits.foundation.tables import read_table
 from digits.results.calibration import expected_calibration_error, reliability
 from digits.results.drawing import (
     BLUE,

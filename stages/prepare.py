@@ -21,8 +21,9 @@ from digits.data.raw import FETCHED, GATHERED, Raw, Split, read_raw
 from digits.data.split import hold_out
 from digits.data.task import Task
 from digits.foundation.command import Refusal
-from digits.foundation.files import replacing, write_json, write_table
+from digits.foundation.files import replacing, write_json
 from digits.foundation.parameters import Embedded, Folder, Idx, Join, Parameters, read_parameters
+from digits.foundation.tables import write_table
 from stages import run
 
 PART = 256  # images in memory at a time: 800 kB of MNIST's as float32, which stay in the cache of the processor

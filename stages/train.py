@@ -19,8 +19,9 @@ import numpy as np
 from digits.data.prepared import read_split, read_task
 from digits.foundation import processor
 from digits.foundation.command import Refusal
-from digits.foundation.files import replacing, write_json, write_table
+from digits.foundation.files import replacing, write_json
 from digits.foundation.parameters import Network, read_parameters
+from digits.foundation.tables import write_table
 from digits.network import archive, construction, reproducibility
 from digits.network.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
 from digits.network.tensorflow import keras

@@ -25,8 +25,9 @@ from digits.data.measured import images_by_source
 from digits.data.prepared import PREPARED, read_images, read_labels
 from digits.data.raw import CONTENTS, DESCRIPTION, GATHERED, SPLITS, read_description
 from digits.foundation.command import Refusal
-from digits.foundation.files import parse_table, write_bytes
+from digits.foundation.files import write_bytes
 from digits.foundation.parameters import read_parameters
+from digits.foundation.tables import parse_table
 from digits.foundation.yaml import parse_yaml
 from digits.pictures.reading import read_one
 from tests.conftest import ROOT

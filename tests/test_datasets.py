@@ -170,7 +170,7 @@ def test_with_images_of_ones_own_nobody_is_asked(repository: Repository):
     assert {*stages_run(printed)} == {"fetch", "gather", "prepare"}
     assert "own is a person's own: there is nothing to fetch" in printed
     assert metrics(repository, "data")["leakage"] == 0
-    assert not [*(repository.path / "data/raw/fetched").iterdir()]
+    assert (repository.path / "data/raw/fetched/datasets.json").read_text() == '{\n  "datasets": []\n}\n'
 
 
 def test_bad_pictures_end_gather_before_anything_is_written(repository: Repository):

@@ -53,7 +53,7 @@ def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
     other.replace("params.yaml", "dataset: mnist", "dataset: digits")
     other.replace("params.yaml", "network: convnet", f"network: {NETWORKS[name]}")
     other.replace("params.yaml", "\nseed: 1 ", f"\nseed: {SEEDS[name]} ")
-    assert len(stages_run(other.run("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro"))) == 6
+    assert len(stages_run(other.run("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro"))) == 7
     assert (other.path / "dvc.lock").read_text() == lock(queued, name)
     assert json.loads((other.path / "metrics/test.json").read_text())["accuracy"] > {"mlp": 0.5, "dropout": 0.9}[name]
 

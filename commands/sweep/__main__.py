@@ -137,7 +137,7 @@ def conclude(findings: "Findings", best: list[str]) -> None:
     """Write the ranking and the picture, and tell the best, whose experiments are named; refuse if there is none."""
     from commands.sweep import picture, report
     from commands.sweep.progress import summary
-    from digits.foundation.files import write_table
+    from digits.foundation.tables import write_table
     from digits.results.drawing import use_style, write_figure
 
     print(summary(findings))

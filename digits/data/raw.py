@@ -6,7 +6,7 @@ and has the SHA-256 of each file.
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from digits.foundation.files import read_json, write_json
 
 FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
 DESCRIPTION = "dataset.json"
+INDEX = "datasets.json"  # beside the datasets' folders: their names, and all that is there where there are none
 SPLITS, CONTENTS = ("train", "test"), ("images", "labels", "identities")
 
 PART = 4096  # images in memory at a time
@@ -96,10 +97,10 @@ def write_raw(folder: Path, loaded: Loaded) -> None:
     write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, digests(folder))))
 
 
-def keep_only(folder: Path, names: Iterable[str]) -> None:
-    """Leave these datasets in a folder, which is made where there is none, and nothing else."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in {*folder.iterdir()} - {folder / name for name in names}:
+def keep_only(folder: Path, names: Collection[str]) -> None:
+    """Leave these datasets in a folder, which is made where there is none, and nothing else but a list of them."""
+    write_json(folder / INDEX, {"datasets": sorted(names)})
+    for path in {*folder.iterdir()} - {folder / name for name in (*names, INDEX)}:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

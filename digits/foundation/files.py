@@ -1,6 +1,5 @@
 """Files that are whole: a name never stands for half of what was to be written, nor is half of it ever read."""
 
-import io
 import json
 import mmap
 from collections.abc import Iterator, Mapping
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from digits.foundation.command import Refusal
@@ -63,48 +61,6 @@ def read_json(path: Path, kind: type[T]) -> T:
             f"{path} is no whole {kind.__name__.lower()}: {'.'.join(map(str, first['loc']))} {first['msg']}; "
             "`dvc repro` makes it anew"
         ) from error
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV with a header and without the index."""
-    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
-    """Read a table that `write_table` wrote.
-
-    Args:
-        path: of the CSV file.
-        columns: its columns in order, each with its type; an empty cell is NaN.
-
-    Raises:
-        Refusal: the file is no such table, as `parse_table` says.
-    """
-    try:
-        return parse_table(path.read_bytes(), str(path), columns)
-    except Refusal as refusal:
-        raise Refusal(f"{refusal}; `dvc repro` makes it anew") from refusal
-
-
-def parse_table(content: bytes, source: str, columns: Mapping[str, type]) -> pd.DataFrame:
-    """Parse a table that `write_table` wrote.
-
-    Args:
-        content: of the CSV file.
-        source: where it comes from, for what is said of a mistake.
-        columns: its columns in order, each with its type; an empty cell of numbers is NaN.
-
-    Raises:
-        Refusal: the table has other columns, other types, or ends within a line.
-    """
-    try:
-        empty = {name: [""] for name, kind in columns.items() if kind is float}
-        table = pd.read_csv(io.BytesIO(content), dtype=dict(columns), keep_default_na=False, na_values=empty)
-    except ValueError as error:  # pandas' own errors are of this kind too
-        raise Refusal(f"{source} is no table that can be read: {' '.join(str(error).split())}") from error
-    if list(table.columns) != list(columns) or not content.endswith(b"\n"):
-        raise Refusal(f"{source} is no whole table of {', '.join(columns)}")
-    return table
 
 
 def read_array(path: Path) -> np.ndarray:

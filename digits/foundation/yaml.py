@@ -1,5 +1,7 @@
 """YAML as DVC reads it: version 1.2, where `010` is ten, `1e-3` a number and `no` a word."""
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ def parse_yaml(content: bytes, path: Path) -> Any:
         Refusal: it is not YAML.
     """
     try:
-        return YAML(typ="safe").load(content.decode())
+        return copy.deepcopy(_parsed(content))
     except Exception as error:  # the parser raises what it meets too: !!bool x is a KeyError, !!int "" an IndexError
         raise Refusal(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+
+
+@functools.lru_cache(maxsize=4)  # a stage looks at params.yaml when it begins, when it reads it, and when it ends
+def _parsed(content: bytes) -> Any:
+    return YAML(typ="safe").load(content.decode())

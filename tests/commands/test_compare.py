@@ -10,7 +10,8 @@ from matplotlib import pyplot as plt
 
 from commands import compare
 from digits.foundation.command import Refusal, run
-from digits.foundation.files import write_json, write_table
+from digits.foundation.files import write_json
+from digits.foundation.tables import write_table
 from tests.conftest import Repository, write_split
 
 # Eleven images. Of them, A alone is right on one (a 7) and B alone on nine (the first 3 and all eight 1s); the last is

@@ -9,6 +9,7 @@ from digits.data.idx import write_idx
 from digits.data.raw import (
     DESCRIPTION,
     FETCHED,
+    INDEX,
     Description,
     Loaded,
     digests,
@@ -71,9 +72,9 @@ def test_nothing_else_is_left_in_the_folder(workspace: Path):
         write_raw(FETCHED / name, loaded(9))
     (FETCHED / "stray").touch()
     keep_only(FETCHED, ["two"])
-    assert [path.name for path in FETCHED.iterdir()] == ["two"]
+    assert {path.name for path in FETCHED.iterdir()} == {"two", INDEX}
     keep_only(FETCHED, [])
-    assert not [*FETCHED.iterdir()]
+    assert [path.name for path in FETCHED.iterdir()] == [INDEX]
 
 
 @pytest.mark.parametrize(
