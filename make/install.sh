@@ -101,7 +101,8 @@ if [ "$uv" ]; then
         .venv/bin/python -m ensurepip --default-pip >/dev/null 2>&1 # for whoever types pip
     fi
     rm -f .venv/installed .venv/installed-dev
-    run "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python \
+    # Python compiles what it imports when it first does, half of all that there is, unless it is told to keep nothing.
+    run "$uv" pip install --quiet ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python .venv/bin/python \
         --require-hashes -r "$requirements" --build-constraint "$requirements" && exit
     refuse_other_hash "$requirements"
 fi
