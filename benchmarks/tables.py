@@ -164,6 +164,13 @@ def identity() -> str:
     return table.to_markdown(index=False, colalign=("left", *["right"] * (len(runs.columns) - 1)))
 
 
+def front_door() -> str:
+    """A row a part of `make repro` in a fresh clone, in seconds, and their sum."""
+    runs = read_runs("front_door").set_index("part")
+    runs.loc["all"] = runs.sum()
+    return runs.reset_index().to_markdown(index=False, floatfmt=".1f")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "speed": lambda: speed_table(read_runs("speed")),
@@ -172,6 +179,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pictures": pictures,
     "drawing": drawing,
     "identity": identity,
+    "front-door": front_door,
 }
 
 
@@ -181,7 +189,7 @@ def filled(page: str) -> str:
     def table(place: re.Match[str]) -> str:
         return f"<!-- {place[1]} -->\n{TABLES[place[1]]()}\n<!-- end -->"
 
-    return re.sub(r"<!-- ([a-z]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    return re.sub(r"<!-- ([a-z-]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
 def main() -> None:
