@@ -66,9 +66,8 @@ class Trial(tune.Trainable):  # type: ignore[misc] # which has no types
         metric, setting = self._job.metric, distinct(drawn, self._job.baseline)
         seeds = (int(drawn["seed"]),) if "seed" in drawn else self._job.seeds
         values: list[float] = []
-        epoch: dict[
-            str, float
-        ] = {}  # told by what runs; what is known takes no part among those that are stopped early
+        # Told by what runs: what is known takes no part among those that are stopped early.
+        epoch: dict[str, float] = {}
         for place, seed in enumerate(seeds):
             name = experiment_name(self._job.sweep, setting, seed)
             numbers = ray.get(self._mailbox.known.remote(name), timeout=ANSWER_S)

@@ -61,8 +61,10 @@ def approximate(function: Any) -> str | None:
     Args:
         function: what `get_concrete_function` gives.
     """
-    graph = function.graph.as_graph_def()
-    for node in [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]:
+    match function.graph.as_graph_def():
+        case tf.compat.v1.GraphDef(node=outer, library=inner):
+            nodes = [*outer, *(node for part in inner.function for node in part.node_def)]
+    for node in nodes:
         if node.op in APPROXIMATE:
             return f"the operation {node.op}"
         half = HALVES.get(tf.as_dtype(node.attr["T"].type or tf.float32))
