@@ -56,7 +56,7 @@ def texture(seed: int) -> Image.Image:
 def saved(picture: Image.Image, form: str, **options: object) -> Image.Image:
     """The picture as it comes back from a file."""
     file = io.BytesIO()
-    picture.convert("RGB").save(file, form, **options)
+    picture.save(file, form, **options)
     return decode(file.getvalue())
 
 
@@ -73,11 +73,11 @@ def smaller(picture: Image.Image) -> Image.Image:
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "WebP, lossless": lambda picture: saved(picture, "WEBP", lossless=True),
+    "WebP, lossless": lambda picture: saved(picture.convert("RGB"), "WEBP", lossless=True),
     "moved by a pixel": moved,
-    "JPEG 95": lambda picture: saved(picture, "JPEG", quality=95),
-    "JPEG 90": lambda picture: saved(picture, "JPEG", quality=90),
-    "JPEG 75": lambda picture: saved(picture, "JPEG", quality=75),
+    "JPEG 95": lambda picture: saved(picture.convert("RGB"), "JPEG", quality=95),
+    "JPEG 90": lambda picture: saved(picture.convert("RGB"), "JPEG", quality=90),
+    "JPEG 75": lambda picture: saved(picture.convert("RGB"), "JPEG", quality=75),
     "two thirds": smaller,
 }
 

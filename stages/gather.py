@@ -8,11 +8,18 @@ has nothing of a person's own, so that whatever happens in data/own/ changes not
 import sys
 from pathlib import Path
 
-from digits.data.raw import GATHERED, keep_only, write_raw
+from digits.data.raw import GATHERED, Loaded, keep_only, write_raw
 from digits.foundation.parameters import Folder, read_parameters
 from stages import run
 
 OWN = Path("data/own/images")
+
+
+def load(folder: Folder) -> Loaded:
+    """The images, by what decodes pictures, which takes its time to be imported."""
+    from digits.pictures.folder import gather
+
+    return gather(OWN, folder, bar=sys.stderr.isatty())
 
 
 def main() -> None:
@@ -21,9 +28,7 @@ def main() -> None:
     if not wanted:
         print(f"{parameters.fetch.dataset} takes nothing from {OWN.parent}: there is nothing to gather")
     for name, folder in wanted.items():
-        from digits.pictures.folder import gather  # which decodes images, and takes its time to come
-
-        write_raw(GATHERED / name, gather(OWN, folder, bar=sys.stderr.isatty()))
+        write_raw(GATHERED / name, load(folder))
     keep_only(GATHERED, wanted)
 
 

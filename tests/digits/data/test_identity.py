@@ -1,15 +1,14 @@
 """One picture, many files: by benchmarks.identity it is measured how often they are known as one."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.identity import pen_drawing
+from benchmarks.identity import pen_drawing, saved
 from digits.data import identity
-from digits.pictures.decoding import decode, flattened
+from digits.pictures.decoding import flattened
 
 GENERATOR = np.random.default_rng(0)
 DRAWINGS = [pen_drawing(seed) for seed in range(40)]
@@ -18,12 +17,6 @@ PATTERNS = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 60
 
 def known_as(picture: Image.Image) -> bytes:
     return identity.of_picture(flattened(picture))
-
-
-def saved(picture: Image.Image, form: str, **options: object) -> Image.Image:
-    file = io.BytesIO()
-    picture.save(file, form, **options)
-    return decode(file.getvalue())
 
 
 def moved(picture: Image.Image) -> Image.Image:
