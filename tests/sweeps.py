@@ -31,9 +31,9 @@ def write_sweep(repository: Repository, name: str = "tried", **changes: object) 
     return f"sweeps/{name}.yaml"
 
 
-def sweep(repository: Repository, *arguments: str, fails: bool = False) -> str:
+def sweep(repository: Repository, *arguments: str, fails: bool = False, cold: bool = False) -> str:
     """What `python -m commands.sweep` printed."""
-    return repository.run("python", "-m", "commands.sweep", *arguments, fails=fails)
+    return repository.run("python", "-m", "commands.sweep", *arguments, fails=fails, cold=cold)
 
 
 def start_sweep(repository: Repository, *arguments: str) -> subprocess.Popen[str]:

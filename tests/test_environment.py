@@ -23,13 +23,13 @@ def test_nothing_around_a_forced_run_changes_a_byte(disturbed: Path, finished: R
 
 @pytest.mark.slow
 def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
-    assert_same_bytes(repository, repository.dvc("repro", "--force"))
+    assert_same_bytes(repository, repository.dvc("repro", "--force", cold=True))
 
 
 @pytest.mark.slow
 def test_a_hostile_environment_and_home_change_no_byte(repository: Repository, tmp_path: Path):
     repository.environment |= furnish(tmp_path / "home")
-    assert_same_bytes(repository, repository.dvc("repro", "--force"))
+    assert_same_bytes(repository, repository.dvc("repro", "--force", cold=True))
 
 
 @pytest.mark.slow

@@ -20,12 +20,12 @@ from stages import evaluate, fetch, page, plot, prepare, train
 from tests.conftest import Repository
 
 
-def start(repository: Repository, *command: str) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, for which Ctrl-C is what it is on a terminal."""
+def start(repository: Repository, *command: str, warm: bool = False) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, for which Ctrl-C is what it is on a terminal, unless `warm`."""
     return subprocess.Popen(
         command,
         cwd=repository.path,
-        env=repository.environment,
+        env=repository.warm_environment if warm else repository.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

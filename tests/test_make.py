@@ -214,7 +214,7 @@ def python(made_once: MadeOnce) -> Path:
             folder / "python3",
             f"""
             case "$*" in
-            "-m venv "*) exec cp -R {folder}/environment "$3" ;;
+            "-m venv "*) exec cp -a {folder}/environment "$3" ;;
             *) exec {PYTHON} "$@" ;;
             esac""",
         )
@@ -413,22 +413,22 @@ def test_ctrl_c_while_uv_installs_does_not_start_pip(machine: Repository, shell:
     assert not (machine.path / ".venv" / "installed").exists()
 
 
-def unsupported_python(machine: Repository) -> None:
+def unsupported_python(machine: Repository, python: Path) -> None:
     """Have only a Python 3.14: it says so to make and uv, and makes environments."""
     version, minor = platform.python_version(), f"3.{sys.version_info.minor}"
     with_python(
         machine,
         f"""
         case "$1" in
-        -m) exec {PYTHON} "$@" ;;
+        -m) exec {python} "$@" ;;
         -c) exit 1 ;;
         *) {PYTHON} "$@" | sed 's/{version}/3.14.0/g; s/"{minor}"/"3.14"/g' ;;
         esac""",
     )
 
 
-def test_an_unsupported_python_alone_without_a_network_is_one_sentence(machine: Repository):
-    unsupported_python(machine)
+def test_an_unsupported_python_alone_without_a_network_is_one_sentence(machine: Repository, python: Path):
+    unsupported_python(machine, python)
     with_uv(machine)
     (error,) = errors(machine.run(*INSTALL, fails=True))
     assert error.startswith("error: no Python 3.11, 3.12 or 3.13 is here, and uv, which downloads one, failed: ")
@@ -462,8 +462,10 @@ def downloadable_python(machine: Repository, folder: Path) -> None:
     }
 
 
-def test_an_unsupported_python_alone_brings_uv_which_brings_a_supported_one(machine: Repository, tmp_path: Path):
-    unsupported_python(machine)
+def test_an_unsupported_python_alone_brings_uv_which_brings_a_supported_one(
+    machine: Repository, python: Path, tmp_path: Path
+):
+    unsupported_python(machine, python)
     pinned_uv(machine)
     downloadable_python(machine, tmp_path)
     machine.run(*INSTALL)

@@ -14,7 +14,7 @@ def test_edits_while_a_stage_runs_are_not_taken_for_what_it_ran_on(repository: R
     repository.replace("params.yaml", *MANY)
     lock = (repository.path / "dvc.lock").read_text()
     (repository.path / "plots/history.csv").unlink()
-    process = start(repository, "dvc", "repro", "train")
+    process = start(repository, "dvc", "repro", "train", warm=True)
     wait_until(partial((repository.path / "plots/history.csv").exists))
     repository.replace("params.yaml", *FEW)
     repository.replace("digits/network/epoch.py", "STRETCHES = 20", "STRETCHES = 21")
@@ -27,7 +27,7 @@ def test_edits_while_a_stage_runs_are_not_taken_for_what_it_ran_on(repository: R
     assert "changed" in repository.dvc("status", "train")
 
     # The next run is that of the edits; and an edit that does not concern it costs no result.
-    process = start(repository, "dvc", "repro", "train")
+    process = start(repository, "dvc", "repro", "train", warm=True)
     wait_until(partial((repository.path / "plots/history.csv").exists))
     repository.replace("params.yaml", "dpi: 120", "dpi: 60")
     _, said = process.communicate()

@@ -1,6 +1,7 @@
 """How a command begins and ends: undisturbed by the environment; done, refused with one sentence, or interrupted."""
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -22,6 +23,8 @@ SETTINGS = {
     "KERAS_HOME": os.devnull,  # where no keras.json can be
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+
+YOUNG = 50_000  # objects before the garbage collector looks at them, not 700: an import makes so many, and they last
 
 _interrupted = False
 
@@ -47,6 +50,7 @@ def begin() -> None:
     os.environ |= SETTINGS | processor.settings(processor.chosen_instructions(processor.PARAMETERS))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
+    gc.set_threshold(YOUNG)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -63,6 +67,8 @@ def run(main: Callable[[], None]) -> None:
         _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
     except OSError as error:
         _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
+    finally:
+        gc.freeze()  # what is left ends with the process; to look through TensorFlow for garbage takes a second
 
 
 def _refuse(sentence: str, exit_code: int = Refusal.exit_code) -> None:

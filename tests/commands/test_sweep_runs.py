@@ -163,5 +163,5 @@ def test_an_environment_without_ray_is_told_what_to_make(quiet: Repository, tmp_
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "ray.py").write_text("raise ImportError(name='ray')\n")
     quiet.environment["PYTHONPATH"] = str(tmp_path / "hidden")
-    printed = sweep(quiet, write_sweep(quiet), fails=True)
+    printed = sweep(quiet, write_sweep(quiet), fails=True, cold=True)
     assert printed == "error: ray is not installed, and sweeps need it: make sweep-installed\n"

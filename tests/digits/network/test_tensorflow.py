@@ -1,11 +1,21 @@
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from digits.network.tensorflow import approximate, for_xla, keras, tf
+from tests.conftest import ROOT
 
 VALUES = np.linspace(0.1, 9, 500).astype(np.float32)
+
+
+def test_it_is_imported_without_what_keras_alone_would_bring_along():
+    brought = "import digits.network.tensorflow, sys; print({'matplotlib', 'pandas', 'sklearn'} & sys.modules.keys())"
+    later = "import matplotlib.pyplot, pandas, sklearn.base; print(matplotlib.pyplot.plot.__name__)"
+    said = subprocess.run([sys.executable, "-c", f"{brought}; {later}"], cwd=ROOT, capture_output=True, check=True)
+    assert said.stdout == b"set()\nplot\n"
 
 
 def traced(compute: Callable[[tf.Tensor], tf.Tensor]) -> str | None:

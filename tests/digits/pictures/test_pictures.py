@@ -309,12 +309,12 @@ def test_an_animation_is_refused(form: str):
 
 @pytest.fixture(scope="module")
 def real() -> tuple[np.ndarray, np.ndarray, keras.Model]:
-    """100 of MNIST's test digits, their labels and the network that this repository has been trained to."""
+    """50 of MNIST's test digits, their labels and the network that this repository has been trained to."""
     needed = [PREPARED / "test_images.npy", PREPARED / "test_labels.npy", ROOT / archive.PATH]
     if not all(path.is_file() for path in needed) or '"mnist"' not in (ROOT / "metrics/data.json").read_text():
         pytest.skip("needs a network trained on real MNIST: `dvc repro`")
     images, labels, model = needed
-    return np.load(images, mmap_mode="r")[:100, ..., 0], np.load(labels)[:100], archive.load(model).model
+    return np.load(images, mmap_mode="r")[:50, ..., 0], np.load(labels)[:50], archive.load(model).model
 
 
 def test_photographs_of_real_digits_are_recognized_as_well_as_the_digits(real):
