@@ -57,14 +57,28 @@ def read_sources(parameters: Parameters) -> list[Source]:
     repeat = chosen.repeat if isinstance(chosen, Join) else {}
     together = joined(name, {of: read_raw(folder_of(of, source)) for of, source in parameters.sources().items()})
     validation = parameters.prepare.validation
-    sources = [Source(of, raw, hold_out(raw, validation), repeat.get(of, 1)) for of, raw in together.items()]
+    sources = []
+    for of, raw in together.items():
+        times = repeat.get(of, 1)  # what is not trained on validates nothing either
+        sources.append(Source(of, raw, hold_out(raw, validation) & (times > 0), times))
     for split, counts in (
         ("training", [len(source.rows_to_train_on()) for source in sources]),
         ("test", [len(source.raw.test.labels) for source in sources]),
     ):
         if not sum(counts):
             raise Refusal(f"{name} has no {split} images; add images")
+    untaught = classes_without([source.raw.train.labels[source.rows_to_train_on()] for source in sources], together)
+    if untaught:
+        raise Refusal(f"{name} has no image to train on of {untaught}; add images")
     return sources
+
+
+def classes_without(labels: list[np.ndarray], sources: dict[str, Raw]) -> str:
+    """The classes that none of these labels are of, as they are told; nothing where there are none."""
+    classes = next(iter(sources.values())).description.task.classes
+    counts = np.bincount(np.concatenate(labels), minlength=len(classes))
+    missing = [repr(known) for known, found in zip(classes, counts, strict=True) if not found]
+    return ", ".join(missing[:MOST_NAMED]) + (f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED))
 
 
 def folder_of(name: str, dataset: Idx | Embedded | Folder) -> Path:
@@ -189,6 +203,11 @@ def main() -> None:
     write_table(TEST_IMAGES, pd.DataFrame({"image": names}))
     numbers = summarize(parameters.fetch.dataset, sources)
     write_json(DATA, numbers)
+    unmeasured = classes_without(
+        [source.raw.test.labels for source in sources], {source.name: source.raw for source in sources}
+    )
+    if unmeasured:
+        print(f"no test image is of {unmeasured}: macro_f1 is of the other classes")
     if numbers["leakage"]:
         print(f"{numbers['leakage']:,} of {numbers['test']:,} test images stand among the training images, too")
 

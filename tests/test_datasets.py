@@ -139,6 +139,7 @@ def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: 
     repository.replace("params.yaml", "      own: 10\n", "      own: 0\n")
     assert {*stages_run(repository.dvc("repro", "evaluate"))} == {"fetch", "gather", "prepare", "train", "evaluate"}
     assert metrics(repository, "data")["sources"]["own"]["repeat"] == 0
+    assert metrics(repository, "data")["sources"]["own"]["validation"] == 0
     assert metrics(repository, "data")["train"] == metrics(repository, "data")["sources"]["digits"]["train"]
     assert "own" in metrics(repository, "test")["sources"]
 

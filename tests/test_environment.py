@@ -21,6 +21,11 @@ def test_nothing_around_a_forced_run_changes_a_byte(disturbed: Path, finished: R
     assert_same_bytes(Repository(disturbed / "with a space", finished.home), printed)
 
 
+def test_a_clone_that_is_to_have_windows_line_ends_has_the_same_bytes(fresh: Repository, tmp_path: Path):
+    fresh.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", str(fresh.path), str(tmp_path / "clone"))
+    assert "w/crlf" not in Repository(tmp_path / "clone", fresh.home).run("git", "ls-files", "--eol")
+
+
 @pytest.mark.slow
 def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
     assert_same_bytes(repository, repository.dvc("repro", "--force", cold=True))

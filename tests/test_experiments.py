@@ -1,13 +1,15 @@
 """DVC's experiments, in the working tree and in the queue: what they give is what a clone by itself gives."""
 
 import json
+import re
+import shlex
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import MadeOnce, Repository, stages_run
+from tests.conftest import ROOT, MadeOnce, Repository, stages_run
 
 NETWORKS = {"mlp": "mlp", "dropout": "dropout-batchnorm-256-128-128"}  # by the names of their experiments
 RUN = ["fetch", "gather", "prepare", "train", "evaluate"]
@@ -69,6 +71,26 @@ def test_a_queued_experiment_is_compared_and_applied(queued: Repository, tmp_pat
     repository.dvc("exp", "apply", "mlp")
     assert (repository.path / "dvc.lock").read_text() == lock(repository, "mlp")
     assert "up to date" in repository.dvc("status", "evaluate")
+
+
+def test_two_branches_are_merged_as_the_page_says(experiment: Repository):
+    experiment.commit("One epoch")
+    experiment.run("git", "checkout", "--quiet", "-b", "other", "HEAD~1")
+    experiment.dvc("checkout")
+    experiment.replace("params.yaml", "mistakes: 30", "mistakes: 20")
+    experiment.dvc("repro")
+    experiment.commit("Fewer mistakes")
+    experiment.run("git", "checkout", "--quiet", "main")
+    experiment.dvc("checkout")
+    (page,) = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL)
+    merge, repro, commit = map(shlex.split, page.splitlines())
+    assert "CONFLICT (content): Merge conflict in dvc.lock" in experiment.run(*merge, fails=True)
+    assert stages_run(experiment.run(*repro)) == ["plot"]
+    experiment.run(*commit)
+    assert experiment.run("git", "status", "--short") == ""
+    assert "up to date" in experiment.dvc("status")
+    merged = yaml.safe_load((experiment.path / "params.yaml").read_text())
+    assert (merged["networks"]["convnet"]["epochs"], merged["plot"]["mistakes"]) == (1, 20)
 
 
 def test_an_experiment_changes_one_line_and_is_listed(experiment: Repository):

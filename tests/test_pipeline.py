@@ -61,6 +61,15 @@ def test_a_change_of_the_recipe_reruns_from_train_on_and_back_comes_from_the_cac
     assert experiment.run("git", "status", "--short") == ""
 
 
+def test_what_was_committed_by_force_does_not_come_back_for_another_split(repository: Repository):
+    """`dvc commit` puts any stage into the run cache, which overlooks parameters named `size` (dvc#10296)."""
+    held_out = metrics(repository, "data")["validation"]
+    repository.dvc("commit", "--force")
+    repository.replace("params.yaml", "hold_out: 0.1 ", "hold_out: 0.5 ")
+    repository.dvc("repro", "prepare")
+    assert metrics(repository, "data")["validation"] > 4 * held_out
+
+
 def test_a_change_of_another_network_reruns_nothing(repository: Repository):
     repository.replace("params.yaml", "    epochs: 30\n", "    epochs: 31\n")
     assert "up to date" in repository.dvc("status")
@@ -76,7 +85,7 @@ def test_a_network_nobody_thought_of_needs_no_code_and_no_validation_images(repo
     repository.replace("params.yaml", "network: convnet", "network: separable")
     changed = json.loads(repository.dvc("status", "--json"))
     assert changed.keys() == {"train", "page"}  # the first that a new network concerns
-    repository.replace("params.yaml", "size: 0.1 ", "size: 0 ")
+    repository.replace("params.yaml", "hold_out: 0.1 ", "hold_out: 0 ")
     assert stages_run(repository.dvc("repro")) == ["prepare", "train", "evaluate", "plot", "page"]
     assert "SeparableConv2D" in (repository.path / "models/layers.csv").read_text()
     assert metrics(repository, "train")["val_accuracy"] is None
@@ -117,7 +126,7 @@ BAD_PARAMETERS = [
         "    epochs: 5\n    batch_size: 60000\n",
         "networks.convnet.batch_size is 60,000",
     ),
-    (prepare, "size: 0.1 ", "size: 99999 ", "prepare.validation.size is 99999"),
+    (prepare, "hold_out: 0.1 ", "hold_out: 99999 ", "prepare.validation.hold_out is 99999"),
     (prepare, "\nseed: 1 ", "\nseed: one ", "seed is 'one'"),
     (plot, "dpi: 120", "dpi: 1", "plot.dpi is 1"),
 ]

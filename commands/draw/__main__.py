@@ -5,9 +5,11 @@ Takes models/model.keras, and a newer one as soon as there is one; gives data/ow
 
 import argparse
 import ipaddress
+import logging
 import socket
 import sys
 import webbrowser
+from types import FrameType
 
 from digits.foundation.command import Refusal, run
 from digits.foundation.parameters import read_parameters
@@ -103,7 +105,15 @@ def main() -> None:
         print(f"{address} is ready to draw on: {reader.told()}. Ctrl-C ends it.", flush=True)
         if not arguments.no_browser:
             webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        leave = server.handle_exit
+
+        def leave_quietly(number: int, frame: FrameType | None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # of what Ctrl-C cuts off, nobody asks why
+            leave(number, frame)
+
+        server.handle_exit = leave_quietly
+        server.run(sockets=[listening])
 
 
 if __name__ == "__main__":

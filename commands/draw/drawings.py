@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits.foundation.command import Refusal
-from digits.pictures.decoding import SUFFIXES, decode
+from digits.pictures.decoding import SUFFIXES, decode, flattened
 
 IMAGES = Path("data/own/images")
 LARGEST = 1024  # pixels of a kept picture's longer side; a drawing has fewer
@@ -41,7 +41,7 @@ def as_png(content: bytes) -> bytes:
     except Refusal as refusal:
         raise Refusal(f"the picture {refusal}") from refusal
     if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}:
-        image = image.convert("RGB")
+        image = flattened(image)
     image.thumbnail((LARGEST, LARGEST))
     image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     png = io.BytesIO()

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 256
-SLOWEST = 15  # seconds that a request may take to arrive
+SLOWEST = 15  # seconds that a request may take to arrive, and an answer to be taken
 MOST_BYTES = 8 * 2**20  # of a request's body
 MOST_HELD = 16 * MOST_BYTES  # of all bodies that are waiting for their end or their answer
 
@@ -118,6 +118,7 @@ class Connection(H11Protocol):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,8 +138,20 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
         super().connection_lost(exc)
-        if self._deadline:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._unread):
+            if timer:
+                timer.cancel()
+
+    def pause_writing(self) -> None:
+        """The client does not read what it asked for: for SLOWEST at most, then its place is another's."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(SLOWEST, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
 
     def _watch(self) -> None:
         """Begin to wait for the end of a request, or end it."""

@@ -166,7 +166,7 @@ class Clone:
         """What the experiment that just ran measured; it failed if it held no image out, to be chosen by."""
         train, test = (json.loads((self.path / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
         if train["val_accuracy"] is None:
-            raise SettingFailed("prepare.validation.size comes to no image, by which trials are chosen")
+            raise SettingFailed("prepare.validation.hold_out comes to no image, by which trials are chosen")
         return {"val_accuracy": train["val_accuracy"], "val_loss": train["val_loss"], "accuracy": test["accuracy"]}
 
     def push(self) -> None:

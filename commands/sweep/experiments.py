@@ -51,6 +51,10 @@ def commit() -> str:
             raise Refusal(
                 "this repository has no commit, and trials start from one: `git add` and `git commit` what is here"
             )
+        if (Path(scm.root_dir) / ".git/shallow").exists():
+            raise Refusal(
+                "this clone is shallow, and Git refuses to clone it, as trials do: `git fetch --unshallow` first"
+            )
         staged, unstaged, untracked = scm.status()
         found = scm.get_rev()
     tracked = dict.fromkeys([*itertools.chain(*staged.values()), *unstaged])

@@ -191,8 +191,10 @@ def _check_values(space: dict[str, BaseDistribution], raw: dict[str, Any], given
                 checked = Parameters.model_validate(OmegaConf.to_container(changed))
             except ValidationError as error:
                 raise ValueError(f"space.{name}: {sentence(error)}") from error
-            if checked.prepare.validation.size == 0:
-                raise ValueError("prepare.validation.size is 0: trials are chosen by validation images, expected some")
+            if checked.prepare.validation.hold_out == 0:
+                raise ValueError(
+                    "prepare.validation.hold_out is 0: trials are chosen by validation images, expected some"
+                )
 
 
 def _alike(value: Value, stands: object) -> bool:

@@ -62,8 +62,13 @@ def _verdict(ranked: list[Ranked], plan: Plan) -> str:
     if len(apart) < 2:
         return "One seed each does not tell whether the best is better than the second: give the sweep several `seeds`."
     apart *= 1 if plan.mode == "max" else -1
-    low, high = difference_interval(apart)
     scale, unit = (100, " points") if plan.sweep.metric == "val_accuracy" else (1, "")
+    if np.ptp(apart) < 1e-9:  # as a single image more is, with each of two seeds
+        return (
+            f"The best and the second are apart by the same {scale * apart.mean():.3f}{unit} with each of {len(apart)} "
+            "seeds, from which no interval follows: give the sweep more `seeds`."
+        )
+    low, high = difference_interval(apart)
     said = "The best is better than the second" if low > 0 else "No evidence that the best is better than the second"
     return (
         f"{said}: apart by {scale * apart.mean():.3f}{unit}, "

@@ -23,8 +23,8 @@ def split(labels: np.ndarray, validation: Validation) -> np.ndarray:
     Raises:
         Refusal: nothing would be left to train on, or too few are asked for to keep the class proportions.
     """
-    key = f"params.yaml: prepare.validation.size is {validation.size}"
-    size = validation.size if isinstance(validation.size, int) else round(validation.size * len(labels))
+    key = f"params.yaml: prepare.validation.hold_out is {validation.hold_out}"
+    size = validation.hold_out if isinstance(validation.hold_out, int) else round(validation.hold_out * len(labels))
     if size >= len(labels):
         raise Refusal(f"{key}, expected less than the {len(labels):,} training images")
     chosen = np.zeros(len(labels), bool)
@@ -59,10 +59,10 @@ def split_by_content(identities: np.ndarray, validation: Validation) -> np.ndarr
     Raises:
         Refusal: the size is a count, which cannot be kept while images come and go, or nothing is left to train on.
     """
-    key = f"params.yaml: prepare.validation.size is {validation.size}"
-    if validation.size and isinstance(validation.size, int):
+    key = f"params.yaml: prepare.validation.hold_out is {validation.hold_out}"
+    if validation.hold_out and isinstance(validation.hold_out, int):
         raise Refusal(f"{key}, expected a share: images of a folder are held out by the content of each")
-    chosen = draw(identities, "validation") < validation.size
+    chosen = draw(identities, "validation") < validation.hold_out
     if len(chosen) and chosen.all():
         raise Refusal(f"{key}, which holds out all {len(chosen):,} training images of a folder; add images")
     return chosen

@@ -20,6 +20,8 @@ from digits.foundation.processor import Instructions
 from digits.foundation.yaml import parse_yaml
 
 PATH = Path("params.yaml")
+OVERLOOKED = frozenset(["size", "nfiles"])
+"""Keys that DVC's run cache leaves out however deep they stand, as they are its own of a file (dvc#10296)."""
 
 
 class Section(BaseModel):
@@ -162,7 +164,7 @@ def _count_or_share(size: object) -> object:
 class Validation(Section):
     """How many of the training images are held out, and which."""
 
-    size: Annotated[int | float, BeforeValidator(_count_or_share)]
+    hold_out: Annotated[int | float, BeforeValidator(_count_or_share)]
     """A count, or a share of the training images."""
     take: Literal["stratified", "first", "last"]
     seed: Seed
@@ -205,8 +207,7 @@ def _with_sane_learning_rate(optimizer: KerasObject) -> KerasObject:
 
 
 def _without_size(layer: KerasObject) -> KerasObject:
-    """DVC's run cache leaves parameters of the names of its own file facts out of its key, however deep they stand."""
-    for name in {"size", "nfiles"} & layer.arguments.keys():
+    for name in OVERLOOKED & layer.arguments.keys():
         raise ValueError(
             f"{layer.name}'s argument {name} has a name that DVC's run cache overlooks: after a change it would bring "
             "back the results from before; expected a layer without it, as Resizing or Conv2DTranspose"
@@ -285,6 +286,8 @@ def _entry(key: str, chosen: str, section: str, entries: dict[Any, Any]) -> Any:
     for name in entries:
         if not isinstance(name, str) or not name or set(".[]") & set(name):
             raise ValueError(f"{section}: {name!r} cannot be chosen, expected a name without dots and brackets")
+        if name in OVERLOOKED:
+            raise ValueError(f"{section}: {name!r} is a name that DVC's run cache overlooks, expected another")
     if chosen not in entries:
         raise ValueError(f"{key}: {chosen!r} is unknown, expected one of {', '.join(entries)}")
     return entries[chosen]
@@ -336,6 +339,8 @@ def sentence(error: ValidationError) -> str:
     match first["type"]:
         case "missing" if key == "instructions":  # which an older file does not have
             return "instructions is missing; the line to add is `instructions: avx2`"
+        case "missing" if key == "prepare.validation.hold_out":  # which was `size` once
+            return f"{key} is missing; a file from before has it as `size`, a name that DVC's run cache overlooks"
         case "missing":
             return f"{key} is missing"
         case "extra_forbidden":

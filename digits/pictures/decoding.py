@@ -1,6 +1,7 @@
 """An image file, decoded: its pixels, its brightness, and how it looks on a page."""
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -13,6 +14,10 @@ EIGHT_BIT_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 25  # bytes; profiles of scanners and monitors have more than Pillow's 1 MiB
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
+MOST_SCANS = 200  # of a JPEG, each of which goes through all of its pixels again; encoders write 10 or so
+START_OF_SCAN = re.compile(
+    rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)"
+)  # a marker, its length, how many bands
 WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
 
 
@@ -32,14 +37,16 @@ def decode(content: bytes, draft: bool = False) -> Image.Image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise Refusal(f"is {width:,} x {height:,} pixels, expected {MOST_PIXELS:,} at most")
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format != "MPO":  # a JPEG to which the camera added a preview
-                raise Refusal(f"has {frames} frames, expected a single picture")
+            if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with its camera's preview
+                raise Refusal("has several frames, expected a single picture")
+            scans = len(START_OF_SCAN.findall(content)) if image.format in {"JPEG", "MPO"} else 1
+            if scans > MOST_SCANS:
+                raise Refusal(f"has {scans:,} scans, expected {MOST_SCANS:,} at most")
             if draft:
                 image.draft("L", (WORKING_SIDE, WORKING_SIDE))
             image.load()
             ImageOps.exif_transpose(image, in_place=True)  # else it copies even what lies right
-            return image
+            return _with_layer(image)
     except Refusal:
         raise
     except Image.DecompressionBombError as error:
@@ -48,6 +55,15 @@ def decode(content: bytes, draft: bool = False) -> Image.Image:
         raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image") from error
     except Exception as error:  # whatever the decoder of a broken file meets: OSError, SyntaxError, struct.error
         raise Refusal(f"is broken or ends too early: {' '.join(str(error).split())}") from error
+
+
+def _with_layer(image: Image.Image) -> Image.Image:
+    """A picture of more than 8 bits of which one value is transparent, which Pillow does not convert, in 8 bits."""
+    clear = image.info.get("transparency")
+    if image.mode in EIGHT_BIT_MODES or not isinstance(clear, int):
+        return image
+    alpha = Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (_in_8_bits(image), alpha))
 
 
 def to_grey(image: Image.Image) -> np.ndarray:
@@ -103,4 +119,8 @@ def flattened(image: Image.Image) -> Image.Image:
         return image.convert("RGB")  # from where alone there is a way to grey
     if image.mode in EIGHT_BIT_MODES:
         return image
-    return Image.fromarray(np.rint(_brightness(image).clip(0, 1) * 255).astype(np.uint8))
+    return _in_8_bits(image)
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.rint(_brightness(image) * 255).astype(np.uint8))

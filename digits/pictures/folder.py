@@ -119,7 +119,7 @@ def scan(folder: Path, problems: Problems) -> Iterator[Found]:
         )
     classes: dict[str, Path] = {}
     for path in entries:
-        name = unicodedata.normalize("NFC", path.name)  # as macOS writes an accent otherwise
+        name = name_of(path)
         if path.is_symlink() or not path.is_dir():
             problems.append((path, "lies beside the classes' folders, expected in one of them"))
             continue
@@ -135,6 +135,14 @@ def scan(folder: Path, problems: Problems) -> Iterator[Found]:
             problems.append((path, "holds no image, expected some"))
         for file in files:
             yield Found(file, name)
+
+
+def name_of(path: Path) -> str:
+    """The name of a folder, in UTF-8 whatever the locale says; what is none has letters then that cannot be shown.
+
+    macOS writes an accent as a letter of its own.
+    """
+    return unicodedata.normalize("NFC", os.fsencode(path.name).decode("utf-8", "surrogateescape"))
 
 
 def visible(folder: Path) -> Iterator[Path]:

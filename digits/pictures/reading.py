@@ -3,13 +3,15 @@
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +58,7 @@ def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Itera
         Refusal: a process ended before its work.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    executor = ProcessPoolExecutor(cores, get_context("spawn"))
+    executor = ProcessPoolExecutor(cores, get_context("spawn"), end_with_parent)
     ahead: deque[Future[list[Read]]] = deque()
     try:
         for chunk in chunks:
@@ -74,6 +76,17 @@ def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Itera
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it does, however that comes: nobody else would tell it."""
+
+    def wait(parent: BaseProcess) -> None:
+        parent.join()
+        os._exit(1)
+
+    if parent := parent_process():
+        threading.Thread(target=wait, args=(parent,), daemon=True).start()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +31,7 @@ from commands.draw import drawings, guard  # noqa: E402
 from commands.draw.drawings import IMAGES, Kept  # noqa: E402
 
 DIGITS = [str(digit) for digit in range(10)]
+LARGE = encoded(Image.new("L", (7900, 7900), 255))  # which takes a second
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +245,12 @@ def test_a_file_that_leads_elsewhere_is_neither_shown_nor_taken_away(workspace: 
     assert drawings.survey(DIGITS, 12)[1] == []
 
 
+def test_a_picture_of_16_bits_is_kept_as_it_looks():
+    grey = np.asarray(Image.open(io.BytesIO(seven())), np.uint16)
+    deep = encoded(Image.fromarray(grey * 257))
+    assert Image.open(io.BytesIO(drawings.as_png(deep))).tobytes() == grey.astype(np.uint8).tobytes()
+
+
 def test_where_a_photograph_was_taken_is_not_kept():
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
@@ -407,16 +415,29 @@ def test_more_bytes_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch):
         assert ask(port, "POST", "/", bytes(200)).status == 204
 
 
+def test_who_reads_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.3)
+    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(10)
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000_000)
+
+
 # As a command
 
 
 def test_ctrl_c_ends_it_in_one_line(finished: Repository):
     with serving(finished) as server:
         server.ask("POST", "/predict", seven(), PNG)
-        waiting = socket.create_connection(("127.0.0.1", server.port))
+        waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
+        for connection in waiting[1:]:  # most with a question that is being answered
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n")
+            connection.sendall(b"Content-Length: %d\r\n\r\n%b" % (len(LARGE), LARGE))
+        time.sleep(1)
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 130
-        waiting.close()
+        for connection in waiting:
+            connection.close()
     assert server.printed[1:] == ["interrupted\n"]
     assert server.printed[0].startswith("http://127.0.0.1:")
 

@@ -97,7 +97,7 @@ def test_settings_that_differ_in_what_does_not_matter_are_one():
         ({"space": space(epochs={"range": [1, 3, 0]})}, "space.networks.mlp.epochs: range is [1, 3, 0], "),
         ({"space": space(epochs=7)}, "space.networks.mlp.epochs is 7, expected a list of values, {range: [LOW, "),
         ({"space": {"network": ["nosuch"]}}, "space.network: network: 'nosuch' is unknown, expected one of convnet, "),
-        ({"space": {"prepare.validation.size": [0]}}, "prepare.validation.size is 0: trials are chosen by validation "),
+        ({"space": {"prepare.validation.hold_out": [0]}}, "prepare.validation.hold_out is 0: trials are chosen by "),
         ({"trials": 3}, "trials is 3, expected none with search: grid, which tries every setting"),
         ({"search": "tpe"}, "trials is missing, expected how many settings search: tpe is to try"),
         ({"search": "random", "trials": 3}, "trials is 3, the space has 2 settings: search: grid tries them all"),
@@ -143,8 +143,8 @@ def test_a_name_that_dvc_cannot_set_is_refused():
 
 def test_trials_without_validation_images_are_refused():
     content = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(content.replace("    size: 0.1 #", "    size: 0 #"))
-    assert refused().startswith("prepare.validation.size is 0: trials are chosen by validation images")
+    Path("params.yaml").write_text(content.replace("    hold_out: 0.1 #", "    hold_out: 0 #"))
+    assert refused().startswith("prepare.validation.hold_out is 0: trials are chosen by validation images")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,13 @@ def test_the_ranking_tells_no_test_accuracy_and_the_end_tells_the_bests():
         numbers["accuracy"] = 0.12345
     assert "12" not in report.ranking(findings).to_csv()
     assert "test accuracy of the best: 12.35% \u00b1 0.00 (12.35% 12.35%)" in report.conclusion(findings)
+
+
+def test_no_claim_is_made_from_seeds_that_all_say_the_same():
+    """One image of 144 with each of two seeds: an interval of no width."""
+    said = report.conclusion(findings_of({1: [0.9375, 0.9306], 2: [0.9375 + 1 / 144, 0.9306 + 1 / 144]}))
+    assert "apart by the same 0.694 points with each of 2 seeds, from which no interval follows" in said
+    assert "better" not in said
 
 
 def test_the_best_is_better_only_where_the_interval_over_the_seeds_says_so():

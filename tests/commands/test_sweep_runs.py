@@ -133,6 +133,16 @@ def test_a_repository_without_a_commit_is_refused(quiet: Repository):
     assert "error: this repository has no commit, and trials start from one" in sweep(quiet, file, fails=True)
 
 
+def test_a_shallow_clone_is_told_what_ends_it(quiet: Repository, tmp_path: Path):
+    quiet.run("git", "commit", "--quiet", "--allow-empty", "--message", "Another")
+    quiet.run("git", "clone", "--quiet", "--depth", "1", f"file://{quiet.path}", str(tmp_path / "shallow"))
+    shallow = Repository(tmp_path / "shallow", quiet.home)
+    printed = sweep(shallow, write_sweep(shallow), fails=True)
+    assert printed.startswith(
+        "error: this clone is shallow, and Git refuses to clone it, as trials do: `git fetch --uns"
+    )
+
+
 def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
     printed = sweep(quiet, write_sweep(quiet), "--address", "127.0.0.1:1", fails=True)
     assert printed.startswith("error: no DVC remote is configured, through which the nodes of a cluster get the data")

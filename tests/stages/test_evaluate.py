@@ -58,6 +58,13 @@ def test_every_digit_has_its_row_even_without_images():
     assert table.loc[2, ["precision", "recall", "f1"]].tolist() == [0, 0, 0]
 
 
+def test_the_mean_over_classes_is_of_those_that_have_test_images():
+    labels = np.array([1, 1, 2], np.uint8)
+    probabilities = some_probabilities(labels, 3)
+    numbers = evaluate.score(np.log(probabilities), evaluate.predict(probabilities, labels, NAMES), NAMES)
+    assert (numbers["errors"], numbers["macro_f1"]) == (0, 1)
+
+
 def test_each_source_of_a_joined_dataset_has_its_accuracy():
     predictions = evaluate.predict(some_probabilities(LABELS, 190), LABELS, NAMES)
     found = evaluate.score_sources(predictions, {"mnist": 180, "none": 0, "own": 20})

@@ -46,7 +46,7 @@ def raw(
 
 def test_images_are_normalized_in_parts_as_they_would_be_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prepare, "PART", 7)
-    rows = np.flatnonzero(~split(LABELS, Validation(size=50, take="stratified", seed=1)))
+    rows = np.flatnonzero(~split(LABELS, Validation(hold_out=50, take="stratified", seed=1)))
     prepare.write_images("train", [(written(IMAGES), rows)])
     np.testing.assert_array_equal(read_images("train"), IMAGES[rows, ..., None].astype(np.float32) / 255)
 
@@ -111,6 +111,13 @@ def test_what_differs_is_not_joined(other: dict, said: str):
     two = raw(np.zeros(9, np.uint8), IDENTITIES[:9], NONE, **({"task": Task(["a", "b", "c"], "whole")} | other))
     with pytest.raises(Refusal, match=f"datasets.both: {said}"):
         prepare.joined("both", {"one": ONE, "two": two})
+
+
+def test_classes_that_nobody_shows_are_named():
+    two = raw(np.zeros(3, np.uint8), IDENTITIES[:3], NONE, Task([*"abcdefgh"], "whole"))
+    assert prepare.classes_without([two.train.labels], {"two": two}) == "'b', 'c', 'd', 'e', 'f' and 2 more"
+    assert prepare.classes_without([ONE.train.labels], {"one": ONE}) == ""
+    assert prepare.classes_without([two.train.labels, np.array([2], np.uint8)], {"one": ONE}) == "'b'"
 
 
 def test_a_folder_may_lack_classes_and_its_labels_become_the_others():

@@ -19,7 +19,7 @@ from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder
 from digits.pictures import framing, pile, reading
 from digits.pictures.decoding import decode, flattened
-from digits.pictures.folder import gather
+from digits.pictures.folder import gather, name_of
 from digits.pictures.framing import prepare
 from tests.conftest import ROOT
 
@@ -126,6 +126,14 @@ def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_ar
     assert kept[0] == kept[1]
 
 
+def test_the_locale_does_not_decide_a_class_s_name(monkeypatch: pytest.MonkeyPatch):
+    """In ISO-8859-1, the two bytes of an accented letter are two letters."""
+    assert name_of(Path("e\u0301mile")) == "\u00e9mile"
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert name_of(Path("\u00c3\u00a9mile")) == "\u00e9mile"
+    assert not name_of(Path("\u00e9mile")).isprintable()  # no UTF-8, and refused as what cannot be shown
+
+
 def test_the_same_deep_picture_counts_once_in_either_order_of_bytes(images: Path):
     values = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) * 80
     Image.fromarray(values).save(images / "cat/deep.png")
@@ -171,7 +179,7 @@ def jpeg() -> bytes:
         ("cat/bad.png", b"hello", r"cat/bad.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image"),
         ("cat/bad.jpg", jpeg()[:-500], "cat/bad.jpg: is broken or ends too early"),
         ("cat/bad.png", b"", "cat/bad.png: is empty"),
-        ("cat/bad.gif", animation(), "cat/bad.gif: has 2 frames, expected a single picture"),
+        ("cat/bad.gif", animation(), "cat/bad.gif: has several frames, expected a single picture"),
         ("cat/bad.heic", png(), "cat/bad.heic: is no image by its name, expected one that ends in .bmp, .gif, .jpeg,"),
         ("bad.png", png(), "images/bad.png: lies beside the classes' folders, expected in one of them"),
         ("new\nline/a.png", png(), r"images/new\\nline: names a class that cannot be shown"),
@@ -417,6 +425,15 @@ def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert said == "error: a process that read images was ended from outside, perhaps for want of memory\n"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_reading_process_outlives_the_one_that_started_it(images: Path, how: signal.Signals):
+    slow = "    reading.decode = lambda content: sys.stderr.write('reading\\n') + time.sleep(60)\n"
+    process = script(images, f"if __name__ != '__main__':\n{slow}")
+    assert process.stderr.readline() == "reading\n"
+    process.send_signal(how)
+    process.communicate(timeout=20)  # which waits until all have closed their end
 
 
 @pytest.mark.parametrize("at", ["start", "work"])
