@@ -1,5 +1,8 @@
 # The commands a person would type, and the environment they need. `make` alone lists them.
 
+ifneq ($(findstring :,$(CURDIR)),)
+$(error $(CURDIR) has a colon in its path, which ends a folder's name in PATH: move the clone to another folder)
+endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help

@@ -111,6 +111,12 @@ def test_make_alone_lists_what_can_be_made(newcomer: Repository):
         assert f"make {target} " in listed
 
 
+def test_a_path_with_a_colon_is_told(newcomer: Repository, tmp_path: Path):
+    printed = newcomer.copy(tmp_path / "one:two").run("make", fails=True)
+    assert "one:two has a colon in its path" in printed
+    assert printed.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
     printed = newcomer.run(*REPRO)

@@ -57,12 +57,16 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and turn what people cause into one line and an exit code; a traceback means our bug.
 
     Exits with 1, or as the `Refusal` has it, after a refusal or a file that cannot be read or written; with 130 after
-    Ctrl-C, wherever it comes.
+    Ctrl-C, wherever it comes; with 141 and without a word where nobody reads on, as before `head`.
     """
     try:
         _call_interruptibly(main)
+        sys.stdout.flush()
     except Refusal as refusal:
         _refuse(str(refusal), refusal.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
+        sys.exit(141)  # as a shell tells of SIGPIPE
     except FileNotFoundError as error:
         _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
     except OSError as error:

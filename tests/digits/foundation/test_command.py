@@ -1,5 +1,6 @@
 """Ctrl-C counts wherever it comes, also where Python or a library would drop it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -86,6 +87,17 @@ def test_ctrl_c_that_python_ignores_during_an_import_comes_again(workspace: Path
 @pytest.mark.parametrize("instead", ["pass", "raise ValueError", "raise Refusal('no')", "raise SystemExit(0)"])
 def test_ctrl_c_that_a_library_turns_into_something_else_is_no_success(workspace: Path, instead: str):
     assert ended(TURNED.format(instead=instead), workspace) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_where_nobody_reads_on_it_ends_without_a_word(workspace: Path, lines: int):
+    script = f"begin(); run(lambda: [print('a line') for _ in range({lines})])"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{COMMAND}{script}"]
+    process = subprocess.run(command, cwd=workspace, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (process.returncode, process.stderr) == (141, b"")
 
 
 def test_ctrl_c_while_python_ends_is_no_success(workspace: Path):
