@@ -60,7 +60,7 @@ def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path
     (workspace / "metrics/test.json").write_text(json.dumps({"accuracy": 0.9}))
     clone = Clone.__new__(Clone)
     clone.path = workspace
-    with pytest.raises(SettingFailed, match=r"prepare\.validation\.size comes to no image"):
+    with pytest.raises(SettingFailed, match=r"prepare\.validation\.hold_out comes to no image"):
         clone.numbers()
 
 
