@@ -9,8 +9,9 @@ const canvas = $("canvas");
 const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
 
 let strokes = []; // as drawn now
-let past = []; // what `strokes` was before, for Undo
 let file = null; // a picture that was chosen, dropped or pasted instead
+let past = []; // what these two were before, for Undo
+let refused = null; // the picture that the server cannot read
 let classes = [];
 const underway = new Map(); // pointers that are down, each with its stroke
 
@@ -41,11 +42,12 @@ canvas.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
-  past.push(strokes);
+  remember();
   const stroke = [place(event)];
   underway.set(event.pointerId, stroke);
   file = null;
   strokes = [...strokes, stroke];
+  tell("");
   changed();
 });
 canvas.addEventListener("pointermove", (event) => {
@@ -58,21 +60,24 @@ canvas.addEventListener("pointermove", (event) => {
 for (const end of ["pointerup", "pointercancel"])
   canvas.addEventListener(end, (event) => underway.delete(event.pointerId) && !asking && speak());
 
+const remember = () => past.push({ strokes, file });
+
 function undo() {
-  if (past.length) [strokes, file] = [past.pop(), null];
+  if (past.length) ({ strokes, file } = past.pop());
   changed();
 }
 
 function clear() {
-  if (strokes.length) past.push(strokes);
+  if (!isEmpty()) remember();
   [strokes, file] = [[], null];
   changed();
 }
 
 function take(chosen) {
   if (!chosen) return;
-  if (strokes.length) past.push(strokes);
+  if (!isEmpty()) remember();
   [strokes, file] = [[], chosen];
+  tell("");
   changed();
 }
 
@@ -83,11 +88,15 @@ function changed() {
   $("hint").hidden = !isEmpty();
   $("undo").disabled = !past.length;
   $("clear").disabled = isEmpty();
-  for (const button of $("classes").children) button.disabled = isEmpty();
+  offerToKeep();
   read();
 }
 
 const isEmpty = () => !strokes.length && !file;
+
+function offerToKeep() {
+  for (const button of $("classes").children) button.disabled = isEmpty() || (file && file === refused);
+}
 
 let shown = null;
 function showPicture() {
@@ -98,6 +107,7 @@ function showPicture() {
   $("picture").alt = file ? `The picture ${file.name}` : "";
   file ? ($("picture").src = URL.createObjectURL(file)) : $("picture").removeAttribute("src");
 }
+$("picture").addEventListener("error", () => ($("picture").hidden = true)); // the browser cannot show it
 
 // What the server gets: the file as it is, or the drawing as a PNG. toBlob would put the encoding off until the browser
 // has nothing else to do.
@@ -137,13 +147,17 @@ async function read() {
       show({ says: "" });
       continue;
     }
+    const asked = file;
     try {
       const body = content();
       const answer = await ask("predict", { method: "POST", body, headers: typeOf(body) });
+      refused = null;
       if (!isEmpty()) show(answer);
     } catch (error) {
+      refused = asked;
       show({ says: "", error: error.message });
     }
+    offerToKeep();
   }
   asking = false;
   $("read").ariaBusy = "false";
@@ -185,7 +199,7 @@ async function keep(label) {
     await ask(`keep?class=${encodeURIComponent(label)}`, { method: "POST", body, headers: typeOf(body) });
   } catch (error) {
     if (isEmpty()) ({ strokes, file } = kept);
-    else past.unshift(kept.strokes);
+    else past.unshift(kept);
     changed();
     return tell(`Not kept: ${error.message}`, true);
   }
@@ -291,13 +305,16 @@ $("file").addEventListener("change", () => {
   $("file").value = "";
 });
 
+// Where classes are digits, a key is the class of that name, else of that place.
+const classOf = (key) => (classes.some((name) => /^[0-9]$/.test(name)) ? classes.find((name) => name === key) : classes[key]);
+
 addEventListener("keydown", (event) => {
   if (event.repeat || event.altKey) return;
   if (event.ctrlKey || event.metaKey) {
     if (event.key.toLowerCase() !== "z") return;
     undo();
   } else if (event.key === "Escape") clear();
-  else if (/^[0-9]$/.test(event.key) && event.key < classes.length) keep(classes[event.key]);
+  else if (/^[0-9]$/.test(event.key) && classOf(event.key) !== undefined) keep(classOf(event.key));
   else return;
   event.preventDefault();
 });

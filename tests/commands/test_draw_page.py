@@ -262,7 +262,30 @@ def test_what_is_no_picture_is_said_on_the_page(chromium: Any, server: Server, t
     page.locator("#file").set_input_files(tmp_path / "<b>text.png")
     page.wait_for_selector("#why:has-text('The picture is no PNG, JPEG')")
     assert page.locator("main b").count() == 0
+    assert not page.is_visible("#picture")
+    assert page.locator("#classes button:enabled").count() == 0
+    page.locator("#file").set_input_files(SAMPLE)
+    page.wait_for_selector("#classes button:enabled")
+    assert page.is_visible("#picture")
     context.close()
+
+
+def test_a_picture_that_was_cleared_or_drawn_over_comes_back(paper: Paper):
+    paper.page.keyboard.press("7")
+    paper.told("Nothing is drawn yet")
+    drop(paper.page)
+    paper.wait()
+    assert paper.page.text_content("#told") == ""
+    seen = paper.page.get_attribute("#seen", "src")
+    paper.page.keyboard.press("Escape")
+    paper.page.keyboard.press("Control+z")
+    paper.wait()
+    assert (paper.page.is_visible("#picture"), paper.page.get_attribute("#seen", "src")) == (True, seen)
+    paper.draw(DIGITS["1"])
+    assert not paper.page.is_visible("#picture")
+    paper.page.keyboard.press("Control+z")
+    paper.wait()
+    assert paper.page.get_attribute("#seen", "src") == seen
 
 
 # Drawing
