@@ -67,17 +67,17 @@ def read_sources(parameters: Parameters) -> list[Source]:
     ):
         if not sum(counts):
             raise Refusal(f"{name} has no {split} images; add images")
-    untaught = classes_without([source.raw.train.labels[source.rows_to_train_on()] for source in sources], together)
+    task = sources[0].raw.description.task
+    untaught = classes_without([source.raw.train.labels[source.rows_to_train_on()] for source in sources], task)
     if untaught:
         raise Refusal(f"{name} has no image to train on of {untaught}; add images")
     return sources
 
 
-def classes_without(labels: list[np.ndarray], sources: dict[str, Raw]) -> str:
+def classes_without(labels: list[np.ndarray], task: Task) -> str:
     """The classes that none of these labels are of, as they are told; nothing where there are none."""
-    classes = next(iter(sources.values())).description.task.classes
-    counts = np.bincount(np.concatenate(labels), minlength=len(classes))
-    missing = [repr(known) for known, found in zip(classes, counts, strict=True) if not found]
+    counts = np.bincount(np.concatenate(labels), minlength=len(task.classes))
+    missing = [repr(known) for known, found in zip(task.classes, counts, strict=True) if not found]
     return ", ".join(missing[:MOST_NAMED]) + (f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED))
 
 
@@ -203,9 +203,7 @@ def main() -> None:
     write_table(TEST_IMAGES, pd.DataFrame({"image": names}))
     numbers = summarize(parameters.fetch.dataset, sources)
     write_json(DATA, numbers)
-    unmeasured = classes_without(
-        [source.raw.test.labels for source in sources], {source.name: source.raw for source in sources}
-    )
+    unmeasured = classes_without([source.raw.test.labels for source in sources], sources[0].raw.description.task)
     if unmeasured:
         print(f"no test image is of {unmeasured}: macro_f1 is of the other classes")
     if numbers["leakage"]:

@@ -5,11 +5,9 @@ Takes models/model.keras, and a newer one as soon as there is one; gives data/ow
 
 import argparse
 import ipaddress
-import logging
 import socket
 import sys
 import webbrowser
-from types import FrameType
 
 from digits.foundation.command import Refusal, run
 from digits.foundation.parameters import read_parameters
@@ -83,7 +81,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         raise Refusal(f"{error.name} is not installed, which the page needs; `make draw` installs it") from error
     with listen(arguments.host, arguments.port) as listening:  # a port that is taken is said before the seconds go by
-        from commands.draw.guard import Connection, Guard
+        from commands.draw.guard import Connection, Guard, Server
         from commands.draw.reader import Reader
         from commands.draw.server import application
         from digits.network import reproducibility
@@ -105,15 +103,7 @@ def main() -> None:
         print(f"{address} is ready to draw on: {reader.told()}. Ctrl-C ends it.", flush=True)
         if not arguments.no_browser:
             webbrowser.open(address)
-        server = uvicorn.Server(config)
-        leave = server.handle_exit
-
-        def leave_quietly(number: int, frame: FrameType | None) -> None:
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # of what Ctrl-C cuts off, nobody asks why
-            leave(number, frame)
-
-        server.handle_exit = leave_quietly
-        server.run(sockets=[listening])
+        Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who may ask, and how much. What is refused here has a status and a sentence, and the application never hears of it.
+"""Who may ask, how much, and until when. What is refused here has a status and a sentence, unheard by the application.
 
 A page of another site that is open in the same browser can send requests here, under its own name (`Origin`) or, with
 a name of its own that it lets point to this computer (DNS rebinding), under that one (`Host`). Both are looked at.
@@ -7,11 +7,14 @@ a name of its own that it lets point to this computer (DNS rebinding), under tha
 import asyncio
 import ipaddress
 import json
+import logging
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
 import h11
+import uvicorn
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -110,6 +113,15 @@ def is_of_this_page(scope: Scope, headers: Headers) -> bool:
 def is_short(content_length: str) -> bool:
     """Whether a Content-Length is of a body that is read; without one, the body is counted as it comes."""
     return len(content_length) < 20 and content_length.isdigit() and int(content_length) <= MOST_BYTES
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which after Ctrl-C says nothing of the answers that it cuts off."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, on a signal."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)
 
 
 class Connection(H11Protocol):

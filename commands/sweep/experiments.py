@@ -51,7 +51,7 @@ def commit() -> str:
             raise Refusal(
                 "this repository has no commit, and trials start from one: `git add` and `git commit` what is here"
             )
-        if (Path(scm.root_dir) / ".git/shallow").exists():
+        if git("rev-parse", "--is-shallow-repository").strip() == b"true":
             raise Refusal(
                 "this clone is shallow, and Git refuses to clone it, as trials do: `git fetch --unshallow` first"
             )

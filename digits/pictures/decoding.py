@@ -15,9 +15,8 @@ FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 25  # bytes; profiles of scanners and monitors have more than Pillow's 1 MiB
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
 MOST_SCANS = 200  # of a JPEG, each of which goes through all of its pixels again; encoders write 10 or so
-START_OF_SCAN = re.compile(
-    rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)"
-)  # a marker, its length, how many bands
+# A marker, its length, and the number of bands that it follows from: two bytes come by chance in what lies behind.
+START_OF_SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 WORKING_SIDE = 512  # pixels of the longer side that the digit is looked for at
 
 

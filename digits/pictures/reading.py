@@ -58,7 +58,7 @@ def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Itera
         Refusal: a process ended before its work.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    executor = ProcessPoolExecutor(cores, get_context("spawn"), end_with_parent)
+    executor = ProcessPoolExecutor(cores, get_context("spawn"), initializer=end_with_parent)
     ahead: deque[Future[list[Read]]] = deque()
     try:
         for chunk in chunks:

@@ -330,6 +330,22 @@ def test_a_key_keeps_the_drawing_as_it_was_drawn_and_clears_the_paper(paper: Pap
     assert "dvc add data/own/images" in paper.page.text_content("#next:visible")
 
 
+def test_a_key_means_the_class_of_its_name_where_classes_are_digits(chromium: Any, server: Server, home: Repository):
+    """Of classes that begin with 1, a 7 is not the seventh."""
+    page = chromium.new_context(**DESKTOP).new_page()
+    about = server.ask("GET", "/health").json | {"classes": [str(digit) for digit in range(1, 10)]}
+    page.route("**/health", lambda route: route.fulfill(json=about))
+    page.goto(server.address)
+    page.wait_for_selector("#bars li")
+    paper = Paper(page)
+    paper.draw(DIGITS["7"])
+    paper.page.keyboard.press("0")  # which no class is called
+    paper.page.keyboard.press("7")
+    paper.told("Kept as 7")
+    assert {file.parent.name for file in kept(home)} == {"7"}
+    page.context.close()
+
+
 def test_a_click_keeps_too_and_what_is_kept_can_be_taken_back(paper: Paper, home: Repository):
     for digit in "13":
         paper.draw(DIGITS[digit])

@@ -114,10 +114,10 @@ def test_what_differs_is_not_joined(other: dict, said: str):
 
 
 def test_classes_that_nobody_shows_are_named():
-    two = raw(np.zeros(3, np.uint8), IDENTITIES[:3], NONE, Task([*"abcdefgh"], "whole"))
-    assert prepare.classes_without([two.train.labels], {"two": two}) == "'b', 'c', 'd', 'e', 'f' and 2 more"
-    assert prepare.classes_without([ONE.train.labels], {"one": ONE}) == ""
-    assert prepare.classes_without([two.train.labels, np.array([2], np.uint8)], {"one": ONE}) == "'b'"
+    a, c, three = np.zeros(3, np.uint8), np.array([2], np.uint8), Task([*"abc"], "whole")
+    assert prepare.classes_without([a], Task([*"abcdefgh"], "whole")) == "'b', 'c', 'd', 'e', 'f' and 2 more"
+    assert prepare.classes_without([a, c], three) == "'b'"
+    assert prepare.classes_without([a, c, c - 1], three) == ""
 
 
 def test_a_folder_may_lack_classes_and_its_labels_become_the_others():
