@@ -61,7 +61,7 @@ def score_accuracy(correct: np.ndarray) -> dict[str, float]:
 def score(log_probabilities: np.ndarray, predictions: pd.DataFrame, classes: list[str]) -> dict[str, object]:
     """The numbers of metrics/test.json.
 
-    `loss` is the cross-entropy whole, where scikit-learn's log_loss takes probabilities and ends at 36. `macro_f1` is
+    `cross_entropy` is whole, where scikit-learn's log_loss takes probabilities and ends at 36. `macro_f1` is
     the mean over the classes that have test images: of the others nothing was measured.
 
     Args:
@@ -73,7 +73,7 @@ def score(log_probabilities: np.ndarray, predictions: pd.DataFrame, classes: lis
     correct = (actual == predicted).to_numpy()
     labels = actual.map({name: label for label, name in enumerate(classes)})
     numbers = {
-        "loss": -log_probabilities[np.arange(len(actual)), labels].mean(),
+        "cross_entropy": -log_probabilities[np.arange(len(actual)), labels].mean(),
         "macro_f1": f1_score(actual, predicted, labels=np.unique(actual), average="macro", zero_division=0),
         "calibration_error": expected_calibration_error(reliability(predictions["confidence"].to_numpy(), correct)),
     }

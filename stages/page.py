@@ -72,12 +72,12 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
 def main() -> None:
     chosen = read_parameters()
     data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "parameters")
-    test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "loss")
+    test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "cross_entropy")
     numbers = {
         "test accuracy": told(test),
         **{f"on {source}": told(accuracy) for source, accuracy in test.get("sources", {}).items()},
         "errors": (f"{test['errors']:,}", f"of {data['test']:,} test images"),
-        "test loss": (f"{test['loss']:.4f}", ""),
+        "test cross-entropy": (f"{test['cross_entropy']:.4f}", ""),
         "parameters": (f"{train['parameters']:,}", ""),
     }
     library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)

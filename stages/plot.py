@@ -35,7 +35,7 @@ from stages import run
 IMAGES = Path("plots/images")
 FIRST_KERNEL = Path("models/first_kernel.npy")
 HISTORY = Path("plots/history.csv")
-HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]
+HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "val_cross_entropy", "learning_rate"]
 LAYERS = Path("models/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 

@@ -59,7 +59,8 @@ def train(
 
     Yields:
         A row after each epoch: its number from 1, accuracy and loss (the means over the epoch as it went), the same
-        on the validation images (None where there are none), the learning rate at its end.
+        on the validation images and their cross-entropy, which is the loss without what regularizers add (None where
+        there are no such images), the learning rate at its end.
 
     Raises:
         Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss or a weight is no longer
@@ -76,7 +77,7 @@ def train(
         except Exception as error:  # what Keras finds only on the way: TypeError, OverflowError, tf.errors.OpError, ...
             raise Refusal(f"params.yaml: the network cannot be trained: {construction.reason(error)}") from error
         with averaged_weights(model, optimizer):
-            val_accuracy, val_loss = validate(validation) if len(validation[0]) else (None, None)
+            val_accuracy, val_loss, val_cross_entropy = validate(validation) if len(validation[0]) else [None] * 3
             weights = model.get_weights()
         for what, value in [("loss", loss), ("val_loss", val_loss or 0), *(("a weight", weight) for weight in weights)]:
             if not np.isfinite(value).all():
@@ -87,6 +88,7 @@ def train(
             "loss": loss,
             "val_accuracy": val_accuracy,
             "val_loss": val_loss,
+            "val_cross_entropy": val_cross_entropy,
             "learning_rate": float(optimizer.learning_rate),
         }
     optimizer.finalize_variable_values(model.trainable_variables)
@@ -153,7 +155,7 @@ def main() -> None:
         np.save(partial, construction.first_kernel(model))
     write_table(LAYERS, construction.layer_table(model))
     final = {"train_accuracy": last["accuracy"], "train_loss": last["loss"]}
-    final |= {name: last[name] for name in ("val_accuracy", "val_loss")}
+    final |= {name: last[name] for name in ("val_accuracy", "val_loss", "val_cross_entropy")}
     write_json(METRICS, final | {"parameters": model.count_params()})
 
 

@@ -15,7 +15,7 @@ def test_metrics_show(clone: Repository):
 
 def test_metrics_diff(clone: Repository):
     changed = json.loads(clone.dvc("metrics", "diff", "HEAD~1", "--json"))["metrics/train.json"]
-    assert changed.keys() == {"train_accuracy", "train_loss", "val_accuracy", "val_loss"}
+    assert changed.keys() == {"train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_cross_entropy"}
     assert changed["train_loss"]["diff"] > 0
 
 

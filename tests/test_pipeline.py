@@ -24,13 +24,13 @@ def test_everything_that_is_promised_is_there(finished: Repository):
     assert metrics(finished, "data")["leakage"] == 0
     assert metrics(finished, "test")["accuracy"] >= 0.95
     assert metrics(finished, "train").keys() == {
-        "train_accuracy", "train_loss", "val_accuracy", "val_loss", "parameters",
+        "train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_cross_entropy", "parameters",
     }  # fmt: skip
     assert {image.stem for image in (finished.path / "plots/images").iterdir()} == {
         "samples", "architecture", "weights", "curves", "confusion", "correct", "misclassified", "calibration",
     }  # fmt: skip
     assert list(pd.read_csv(finished.path / "plots/history.csv").columns) == [
-        "epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate",
+        "epoch", "accuracy", "loss", "val_accuracy", "val_loss", "val_cross_entropy", "learning_rate",
     ]  # fmt: skip
     predictions = pd.read_csv(finished.path / "plots/predictions.csv")
     assert list(predictions.columns) == ["actual", "predicted", "confidence"]

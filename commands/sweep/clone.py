@@ -167,7 +167,8 @@ class Clone:
         train, test = (json.loads((self.path / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
         if train["val_accuracy"] is None:
             raise SettingFailed("prepare.validation.hold_out comes to no image, by which trials are chosen")
-        return {"val_accuracy": train["val_accuracy"], "val_loss": train["val_loss"], "accuracy": test["accuracy"]}
+        validation = {name: train[name] for name in ("val_accuracy", "val_cross_entropy")}
+        return validation | {"accuracy": test["accuracy"]}
 
     def push(self) -> None:
         """Bring the trained network to the remote, if it has to go there."""

@@ -164,7 +164,7 @@ def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
 def _numbers(tree: Any) -> Numbers:
     """What the experiment of a Git tree measured, as far as it did."""
     found: Numbers = {}
-    for stage, names in (("train", ("val_accuracy", "val_loss")), ("test", ("accuracy",))):
+    for stage, names in (("train", ("val_accuracy", "val_cross_entropy")), ("test", ("accuracy",))):
         with contextlib.suppress(KeyError):
             numbers = json.loads((tree / "metrics" / f"{stage}.json").data)
             found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}

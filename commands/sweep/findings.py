@@ -8,7 +8,7 @@ from typing import Literal
 from commands.sweep.plan import Plan
 from commands.sweep.settings import Numbers, Setting, experiment_name, key
 
-NAMES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+NAMES = {"val_accuracy": "validation accuracy", "val_cross_entropy": "validation cross-entropy"}
 
 
 @dataclass

@@ -53,7 +53,7 @@ class Sweep(Section):
     """Settings to try; a grid tries all."""
     seeds: Annotated[list[Seed], BeforeValidator(_seeds_once), Field(min_length=1)] | None = None
     """That every setting is trained with; the one of params.yaml where nothing is said."""
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    metric: Literal["val_accuracy", "val_cross_entropy"] = "val_accuracy"
     stop: Literal["asha"] | None = None
     resources: Resources = Resources()
 

@@ -1,7 +1,9 @@
 """A trained network to a file, and back."""
 
+import inspect
 import io
 import json
+import operator
 import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
@@ -18,6 +20,7 @@ from digits.network.tensorflow import keras
 from digits.network.vocabulary import check_outputs, check_saved
 
 PATH = Path("models/model.keras")
+BELONGS_TO = {"renorm_momentum": "renorm"}  # arguments that say nothing where the other is off
 METADATA = "metadata.json"  # within the archive: here stand the classes' names and the pictures' framing too
 
 
@@ -34,6 +37,8 @@ def save(classifier: Classifier, path: Path = PATH) -> None:
 
     Keras writes the date into metadata.json and into the zip's entries, and memory addresses into config.json, so that
     the same model has another hash on every save (keras#15143). Here the dates are constant and objects are numbered.
+    And Keras writes every argument, also those that no release before its own takes: here what is off, as it is unless
+    somebody asks for it, is left out, so that older releases read the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model.keras"
@@ -44,22 +49,32 @@ def save(classifier: Classifier, path: Path = PATH) -> None:
                 content = source.read(name)
                 if name.endswith(".json"):
                     more = {"task": asdict(classifier.task)} if name == METADATA else {}
-                    content = _without_chance(json.loads(content) | more)
+                    content = _lasting(json.loads(content) | more)
                 target.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo's own time is 1980-01-01
     write_bytes(path, lasting.getvalue())
 
 
-def _without_chance(content: dict[str, Any]) -> bytes:
-    """Keras's JSON without its date, and with 1, 2, 3 for the addresses of shared objects."""
+def _lasting(content: dict[str, Any]) -> bytes:
+    """Keras's JSON without its date and without what is off, and with 1, 2, 3 for the addresses of shared objects."""
     numbers: dict[int, int] = {}
 
     def settle(entry: dict[str, Any]) -> dict[str, Any]:
         entry.pop("date_saved", None)
         if "shared_object_id" in entry:
             entry["shared_object_id"] = numbers.setdefault(entry["shared_object_id"], len(numbers) + 1)
+        if entry.get("module") and isinstance(entry.get("config"), dict):
+            kind = operator.attrgetter(f"{entry['module']}.{entry['class_name']}".removeprefix("keras."))(keras)
+            entry["config"] = _without_what_is_off(kind, entry["config"])
         return entry
 
     return json.dumps(json.loads(json.dumps(content), object_hook=settle), sort_keys=True).encode()
+
+
+def _without_what_is_off(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+    defaults = inspect.signature(kind).parameters
+    switches = [name for name, value in config.items() if value is None or value is False]
+    off = {name for name in switches if name in defaults and defaults[name].default is config[name]}
+    return {name: value for name, value in config.items() if name not in off and BELONGS_TO.get(name) not in off}
 
 
 def load(path: Path = PATH) -> Classifier:
@@ -70,15 +85,17 @@ def load(path: Path = PATH) -> Classifier:
     """
     if not path.is_file():
         raise Refusal(f"{path} is missing; `dvc repro` trains it")
+    written_by = ""
     try:
         with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read(METADATA))
+            if (version := metadata.get("keras_version")) != keras.__version__:
+                written_by = f" (Keras {version} wrote it, this is {keras.__version__})"
             check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
-            task = TypeAdapter(Task).validate_json(
-                json.dumps(json.loads(archive.read(METADATA)).get("task")), strict=True
-            )
+            task = TypeAdapter(Task).validate_json(json.dumps(metadata.get("task")), strict=True)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
-        raise Refusal(f"{path} is no Keras model that can be read: {reason(error)}") from error
+        raise Refusal(f"{path} is no Keras model that can be read{written_by}: {reason(error)}") from error
     taken, given = model.input_shape[1:], model.output_shape[1:]
     if len(taken) != 3 or taken[2] not in {1, 3} or given != (len(task.classes),):
         raise Refusal(

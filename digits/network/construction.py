@@ -106,10 +106,11 @@ def _try(key: str, description: KerasObject, make: Callable[[], Any]) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """What Keras or TensorFlow says is wrong, in a line: the last one, where they tell of the code that led there."""
+    """What Keras or TensorFlow says is wrong, in a line: the last part, where they tell of what led there."""
     said = re.sub(r"\x1b\[\d*m", "", str(error)).strip() or type(error).__name__  # without Keras's bold type
     if said.startswith("in user code"):
         said = said.splitlines()[-1]
+    said = said.rpartition("Exception encountered: ")[2]
     return f"{' '.join(said.split()):.300}"
 
 

@@ -85,23 +85,28 @@ def compile_epoch(
     return run
 
 
-def compile_validation(model: keras.Sequential) -> Callable[[Split], tuple[float, float]]:
-    """Make the function that measures the model on images and labels without training it: accuracy and loss."""
+def compile_validation(model: keras.Sequential) -> Callable[[Split], tuple[float, float, float]]:
+    """Make the function that measures the model on images and labels without training it.
+
+    It gives accuracy, loss and cross-entropy. Of the last two the loss, which training makes small, holds the penalties
+    of regularizers: only the cross-entropy tells networks apart that pay different ones.
+    """
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def measure(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def measure(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         found = logits(model, images, training=False)
-        return total_loss(model, labels, found), count_hits(labels, found)
+        return count_hits(labels, found), total_loss(model, labels, found), cross_entropy(labels, found)
 
-    def run(split: Split) -> tuple[float, float]:
+    def run(split: Split) -> tuple[float, float, float]:
         images, labels = split
-        losses, hits = 0.0, 0
+        sums = np.zeros(3)
         for start in range(0, len(images), FORWARD_BATCH):
             part = slice(start, start + FORWARD_BATCH)
-            value, recognized = measure(tf.constant(images[part]), tf.constant(labels[part].astype(np.int32)))
-            losses, hits = losses + float(value) * len(labels[part]), hits + int(recognized)
+            hits, *means = measure(tf.constant(images[part]), tf.constant(labels[part].astype(np.int32)))
+            sums += float(hits), *(float(mean) * len(labels[part]) for mean in means)
             release(images)
-        return hits / len(images), losses / len(images)
+        accuracy, loss, entropy = sums / len(images)
+        return float(accuracy), float(loss), float(entropy)
 
     return run
 
@@ -127,8 +132,12 @@ def progress_bar(images: int) -> Progress:
 
 def total_loss(model: keras.Sequential, labels: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
     """The mean cross-entropy of logits (n, classes) with labels (n,), and the penalties of the model's regularizers."""
-    cross_entropy = keras.losses.sparse_categorical_crossentropy(labels, found, from_logits=True)
-    return tf.add_n([tf.reduce_mean(cross_entropy), *map(tf.reduce_sum, model.losses)])
+    return tf.add_n([cross_entropy(labels, found), *map(tf.reduce_sum, model.losses)])
+
+
+def cross_entropy(labels: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    """The mean cross-entropy of logits (n, classes) with labels (n,)."""
+    return tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, found, from_logits=True))
 
 
 def count_hits(labels: tf.Tensor, found: tf.Tensor) -> tf.Tensor:

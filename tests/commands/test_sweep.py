@@ -78,7 +78,7 @@ def test_settings_that_differ_in_what_does_not_matter_are_one():
         ({"space": {}}, "space is {}, "),
         ({"space": None}, "space is missing"),
         ({"search": "bayes"}, "search is 'bayes', expected 'grid', 'random' or 'tpe'"),
-        ({"metric": "accuracy"}, "metric is 'accuracy', expected 'val_accuracy' or 'val_loss'"),
+        ({"metric": "accuracy"}, "metric is 'accuracy', expected 'val_accuracy' or 'val_cross_entropy'"),
         ({"stop": "median"}, "stop is 'median', expected 'asha'"),
         ({"seeds": [1, 1]}, "seeds names 1 twice, expected different seeds"),
         ({"seeds": []}, "seeds is []"),
@@ -206,7 +206,7 @@ def findings_of(values: dict[int, list[float]], **changes: Any) -> Findings:
         setting = distinct(drawn, findings.plan.baseline)
         for seed, value in zip(seeds, of_seeds, strict=True):
             name = experiment_name("tried", setting, seed)
-            findings.numbers[name] = {"val_accuracy": value, "val_loss": 1 - value, "accuracy": value - 0.01}
+            findings.numbers[name] = {"val_accuracy": value, "val_cross_entropy": 1 - value, "accuracy": value - 0.01}
         tried(findings, drawn, val_accuracy=float(np.mean(of_seeds)), epoch=epochs, seeds_done=len(seeds))
     return findings
 
@@ -220,7 +220,7 @@ def test_settings_are_ranked_by_their_mean_over_the_seeds():
 
 
 def test_less_of_a_loss_is_better():
-    table = report.ranking(findings_of({1: [0.9, 0.92], 2: [0.97, 0.95]}, metric="val_loss"))
+    table = report.ranking(findings_of({1: [0.9, 0.92], 2: [0.97, 0.95]}, metric="val_cross_entropy"))
     assert list(table["networks.mlp.epochs"]) == [2, 1]
 
 
@@ -272,7 +272,7 @@ def test_a_picture_is_drawn_of_every_kind_of_parameter():
         drawn = {"network": "mlp", "networks.mlp.epochs": 1, "networks.mlp.batch_size": 150, RATE: rate}
         for seed in (1, 2):
             name = experiment_name("tried", distinct(drawn, findings.plan.baseline), seed)
-            findings.numbers[name] = {"val_accuracy": 0.9 + rate, "val_loss": 1, "accuracy": 0.9}
+            findings.numbers[name] = {"val_accuracy": 0.9 + rate, "val_cross_entropy": 1, "accuracy": 0.9}
         tried(findings, drawn, val_accuracy=0.9, epoch=1, seeds_done=2)
     figure = picture.draw(findings)
     assert [axis.get_xlabel() for axis in figure.axes] == [

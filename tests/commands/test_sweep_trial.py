@@ -20,7 +20,7 @@ from commands.sweep.trial import Trial
 from tests.conftest import ROOT
 
 BASELINE = Baseline({"network": "mlp", "fetch.dataset": "mnist", "seed": 1, "networks.mlp.epochs": 3}, {})
-NUMBERS = {"val_accuracy": 0.9, "val_loss": 0.3, "accuracy": 0.8}
+NUMBERS = {"val_accuracy": 0.9, "val_cross_entropy": 0.3, "accuracy": 0.8}
 
 
 def results(monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_what_is_known_tells_no_epoch_so_that_beginners_do_not_compete_with_it(m
 
 def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path):
     (workspace / "metrics").mkdir()
-    (workspace / "metrics/train.json").write_text(json.dumps({"val_accuracy": None, "val_loss": None}))
+    (workspace / "metrics/train.json").write_text(json.dumps({"val_accuracy": None, "val_cross_entropy": None}))
     (workspace / "metrics/test.json").write_text(json.dumps({"accuracy": 0.9}))
     clone = Clone.__new__(Clone)
     clone.path = workspace

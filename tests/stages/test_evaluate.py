@@ -23,7 +23,7 @@ def test_the_numbers_are_those_of_their_definitions():
     predicted = probabilities.argmax(axis=1)
     assert numbers["accuracy"] == accuracy_score(LABELS, predicted) == 0.95
     assert numbers["errors"] == 10
-    assert numbers["loss"] == pytest.approx(-(190 * np.log(0.91) + 10 * np.log(0.01)) / 200, abs=1e-6)
+    assert numbers["cross_entropy"] == pytest.approx(-(190 * np.log(0.91) + 10 * np.log(0.01)) / 200, abs=1e-6)
     assert numbers["macro_f1"] == pytest.approx(f1_score(LABELS, predicted, average="macro"), abs=1e-6)
     assert numbers["calibration_error"] == pytest.approx(0.95 - 0.91, abs=1e-6)
 
@@ -34,7 +34,7 @@ def test_the_loss_of_a_confident_mistake_is_whole():
     log_probabilities[:, 3] = 0
     labels = np.array([3, 4], np.uint8)
     numbers = evaluate.score(log_probabilities, evaluate.predict(np.exp(log_probabilities), labels, NAMES), NAMES)
-    assert numbers["loss"] == 2500
+    assert numbers["cross_entropy"] == 2500
 
 
 def test_the_interval_is_wilsons():

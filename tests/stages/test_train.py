@@ -171,13 +171,14 @@ def test_losses_are_whole_however_wrong_the_network_is(small_split: Split, activ
     assert (rows[0]["loss"], rows[0]["val_loss"]) == pytest.approx((expected, expected))
 
 
-def test_validation_holds_the_penalties_that_training_holds(small_split: Split):
+def test_the_validation_loss_holds_the_penalties_that_training_holds_and_its_cross_entropy_none(small_split: Split):
     penalty = {"class_name": "L2", "config": {"l2": 1.0}}
     dense = {"units": 10, "kernel_initializer": "ones", "kernel_regularizer": penalty}
     still = {"SGD": {"learning_rate": 1e-12}}
     network = changed(LINEAR, layers=["Flatten", {"Dense": dense}], optimizer=still)
     rows, _ = trained(network, small_split, small_split)
     assert rows[0]["val_loss"] == pytest.approx(7840 + np.log(10))
+    assert rows[0]["val_cross_entropy"] == pytest.approx(np.log(10))
     assert rows[0]["loss"] == pytest.approx(7840 + np.log(10))
 
 
@@ -196,7 +197,7 @@ def test_the_averaged_weights_are_those_that_are_validated_and_kept(
 ):
     averaging = {"SGD": {"learning_rate": 0.1, "use_ema": True, "ema_momentum": 0.99}}
     rows, model = trained(changed(RECIPE, optimizer=averaging), small_split, small_split)
-    accuracy, loss = epoch.compile_validation(model)(small_split)
+    accuracy, loss, _ = epoch.compile_validation(model)(small_split)
     assert (rows[-1]["val_accuracy"], rows[-1]["val_loss"]) == (accuracy, loss)
     plain_rows, _ = plain
     assert [row["loss"] for row in rows] == [row["loss"] for row in plain_rows], "validation leaves training alone"

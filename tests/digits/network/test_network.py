@@ -1,10 +1,14 @@
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digits.foundation.command import Refusal
-from digits.foundation.parameters import KerasObject, Network, OneCycle
+from digits.foundation.parameters import KerasObject, Network, OneCycle, read_parameters
 from digits.network import archive, construction, inference
 from digits.network.tensorflow import keras, tf
 from tests.conftest import DIGITS, built
@@ -170,6 +174,42 @@ def test_keras_itself_loads_what_was_saved(tmp_path: Path):
     model = built(described(FLATTEN, LOGITS))
     archive.save(archive.Classifier(model, DIGITS), tmp_path / "model.keras")
     assert keras.saving.load_model(tmp_path / "model.keras").count_params() == 7_850
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["keras", "keras==3.14.0", "keras==3.10.0", "keras==3.5.0"])
+def test_the_newest_release_of_keras_and_older_ones_load_each_network(release: str, tmp_path: Path):
+    images, answers = some_images(5), {}
+    for name, network in read_parameters().networks.items():
+        model = built(network)
+        archive.save(archive.Classifier(model, DIGITS), tmp_path / f"{name}.keras")
+        answers[name] = model(images, training=False).numpy()
+    np.save(tmp_path / "images.npy", images)
+    np.savez(tmp_path / "answers.npz", **answers)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "library"]
+    subprocess.run([*install, release], check=True)
+    loads = """
+import sys, keras, numpy as np
+assert sys.argv[1] in keras.__file__
+for name, expected in np.load("answers.npz").items():
+    found = keras.saving.load_model(f"{name}.keras")(np.load("images.npy"), training=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    print(name)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "library")}
+    command = [sys.executable, "-c", loads, str(tmp_path)]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == list(answers), run.stderr[-1000:]
+
+
+def test_what_a_release_to_come_wrote_is_refused_with_its_version(tmp_path: Path):
+    archive.save(archive.Classifier(built(described(FLATTEN, LOGITS)), DIGITS), tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as ours, zipfile.ZipFile(tmp_path / "new.keras", "w") as theirs:
+        for name in ours.namelist():
+            content = ours.read(name).replace(keras.__version__.encode(), b"9.0.0")
+            theirs.writestr(name, content.replace(b'"units"', b'"wings": 2, "units"'))
+    with pytest.raises(Refusal, match=rf"read \(Keras 9.0.0 wrote it, this is {keras.__version__}\): .*'wings'"):
+        archive.load(tmp_path / "new.keras")
 
 
 def test_a_missing_or_broken_model_is_refused(tmp_path: Path):
