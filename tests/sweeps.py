@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,17 @@ def model(repository: Repository, revision: str) -> str:
     """The hash of a revision's trained network, as its dvc.lock has it."""
     lock = yaml.safe_load(repository.run("git", "show", f"{revision}:dvc.lock"))
     return {out["path"]: out["md5"] for out in lock["stages"]["train"]["outs"]}["models/model.keras"]
+
+
+def as_a_part(repository: Repository, folder: Path) -> Repository:
+    """A copy that is a part of a larger Git repository, in the folder `part`, committed."""
+    part = repository.copy(folder / "part")
+    (folder / "whole.txt").touch()
+    shutil.rmtree(part.path / ".git")
+    whole = Repository(folder, repository.home)
+    whole.run("git", "init", "--quiet", "--initial-branch=main")
+    whole.commit("A project among others")
+    return part
 
 
 def wait_for(what: Callable[[], object], seconds: float = 180) -> None:

@@ -97,6 +97,7 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
     from commands.sweep.clone import Job
     from commands.sweep.findings import Findings
     from commands.sweep.search import tried_before
+    from digits.results.revisions import folder_in_git
 
     at, identity, remote = experiments.commit(), experiments.identity(), experiments.remote()
     if address and not remote:
@@ -107,6 +108,7 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
     earlier = experiments.earlier(at, plan.name, plan.baseline, plan.sweep.metric)
     if not resume and any(experiment == trial for trial, experiment in earlier.names.items()):
         raise Refusal(f"{plan.path} was begun at this commit: --resume goes on, `dvc exp remove` forgets what it found")
+    experiments.bring_data(plan.sweep.space)
     before = tried_before(plan, earlier.settings, earlier.numbers)
     findings = Findings(plan, earlier.numbers)
     with contextlib.ExitStack() as stack:
@@ -121,9 +123,10 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
                 repo.push(targets=["prepare"])
         signal.signal(signal.SIGTERM, _leave)  # in the place of Ray's, which leaves its folder
         job = Job(
-            sweep=plan.name, commit=at, repository=experiments.first_commit(), baseline=plan.baseline,
-            seeds=plan.seeds, metric=plan.sweep.metric, by_epoch=plan.sweep.stop is not None, identity=identity,
-            remote=remote if address else {}, cache=None if address else experiments.cache(), folder=folder,
+            sweep=plan.name, commit=at, repository=experiments.first_commit(), project=str(folder_in_git()),
+            baseline=plan.baseline, seeds=plan.seeds, metric=plan.sweep.metric, by_epoch=plan.sweep.stop is not None,
+            identity=identity, remote=remote if address else {}, cache=None if address else experiments.cache(),
+            folder=folder,
         )  # fmt: skip
         tuning.run(findings, job, experiments.bundle(), before)
     best = [earlier.names.get(trial, trial) for trial in findings.best()]

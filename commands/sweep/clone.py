@@ -60,6 +60,7 @@ class Job:
     Attributes:
         commit: they start from, as 40 hexadecimal digits.
         repository: a name for it that it has in every clone.
+        project: the project's folder in it, relative to its root.
         seeds: unless the setting has one.
         by_epoch: whether the first seed's epochs are told one by one.
         identity: environment variables that name the author of the experiments.
@@ -71,6 +72,7 @@ class Job:
     sweep: str
     commit: str
     repository: str
+    project: str
     baseline: Baseline
     seeds: tuple[int, ...]
     metric: str
@@ -88,30 +90,31 @@ class Clone:
         self._job = job
         base = Path(job.folder or tempfile.gettempdir()) / f"sweep-{os.getuid()}-{job.repository}"
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock, self.path = _first_free(base)
-        self._at_work = self.path.with_suffix(".at-work")
-        self._bundle = self.path.with_suffix(".bundle")
-        self._log = self.path.with_suffix(".log")
-        self._temporary = self.path.with_suffix(".temporary")
-        self._warm = self.path.with_suffix(".warm")  # a folder with a `python` that is quick to begin, see warm.py
+        self._lock, self._root = _first_free(base)
+        self.path = self._root / job.project
+        self._at_work = self._root.with_suffix(".at-work")
+        self._bundle = self._root.with_suffix(".bundle")
+        self._log = self._root.with_suffix(".log")
+        self._temporary = self._root.with_suffix(".temporary")
+        self._warm = self._root.with_suffix(".warm")  # a folder with a `python` that is quick to begin, see warm.py
         list(_patiently(lambda: self._prepare(bundle)))
         self._leash = self._start([sys.executable, "-m", "commands.sweep.warm", str(self._warm)], subprocess.DEVNULL)
 
     def _prepare(self, bundle: bytes) -> tuple[()]:
         if self._at_work.exists():  # whoever had it last was killed, and may have left locks
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self._root, ignore_errors=True)
         self._at_work.touch()
         for folder in (self._temporary, self._warm):  # what was killed leaves files there
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        self.path.mkdir(exist_ok=True)
+        self._root.mkdir(exist_ok=True)
         self._git("init", "--quiet")
         self._bundle.write_bytes(bundle)
         self._git("fetch", "--quiet", str(self._bundle), "HEAD")
         self._checkout()
         with Config(str(self.path / ".dvc")).edit("local") as local:
-            local["cache"] = {"dir": self._job.cache or str(self.path.parent / "cache")}
-            local["core"] = {"site_cache_dir": str(self.path.with_suffix(".tmp"))}
+            local["cache"] = {"dir": self._job.cache or str(self._root.parent / "cache")}
+            local["core"] = {"site_cache_dir": str(self._root.with_suffix(".tmp"))}
             if self._job.remote:
                 local["core"]["remote"] = "sweep"
                 local["remote"] = {"sweep": self._job.remote}
@@ -190,7 +193,7 @@ class Clone:
 
     def _git(self, *words: str) -> None:
         done = subprocess.run(
-            ["git", *words], cwd=self.path, env=self._environment(), capture_output=True, text=True, check=False
+            ["git", *words], cwd=self._root, env=self._environment(), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise SiteTrouble(f"git {words[0]}: {' '.join(done.stderr.split())}")

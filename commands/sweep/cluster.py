@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import ray
+from filelock import FileLock, Timeout
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -26,6 +27,7 @@ ANSWER_S = 10
 NODE_ANSWER_S = 60
 LOOK = 0.05  # seconds between two looks at processes that end
 STORE_BYTES = 100 * 2**20  # of shared memory: what goes through it are bundles
+HELD = "held"  # a file in the folder of a sweep that lives, which has it locked
 WRONG_TOKEN = "InvalidAuthToken"  # in what Ray says
 PINNED = ("requirements.txt", "requirements-sweep.txt")
 
@@ -33,7 +35,10 @@ PINNED = ("requirements.txt", "requirements-sweep.txt")
 @contextlib.contextmanager
 def own_ray(cores: int) -> Iterator[Path]:
     """A Ray on this machine alone, for trials that share so many cores, and a folder; gone after the block."""
+    clear_what_was_killed()
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    held = FileLock(folder / HELD)
+    held.acquire()
     before, os.environ["TMPDIR"], tempfile.tempdir = os.environ.get("TMPDIR"), str(folder), str(folder)
     try:
         ray.init(
@@ -53,6 +58,15 @@ def own_ray(cores: int) -> Iterator[Path]:
                     process.kill()
             time.sleep(LOOK)
         shutil.rmtree(folder)
+        held.release()
+
+
+def clear_what_was_killed() -> None:
+    """Remove the folders of sweeps that ended without a chance to do so themselves."""
+    for mark in Path(tempfile.gettempdir()).glob(f"sweep-*/{HELD}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(mark, timeout=0):
+            if not _whose_temporary_folder_is_in(mark.parent):
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def _whose_temporary_folder_is_in(folder: Path) -> list[psutil.Process]:

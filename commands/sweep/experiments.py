@@ -3,9 +3,11 @@
 import contextlib
 import itertools
 import json
+import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from commands.sweep.settings import (
 )
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
+from digits.results.revisions import folder_in_git
 
 UNTRACKED_MATTERS = ("data", "digits", "stages")
 RESULTS = "sweeps"
@@ -34,7 +37,9 @@ RESULTS = "sweeps"
 
 def git(*words: str) -> bytes:
     """What Git printed, asked in this repository; a refusal where it failed."""
-    done = subprocess.run(["git", *words], capture_output=True, check=False)
+    # at its root: `bundle create -` makes a file of that name in any other folder (Git 2.39)
+    root = Path(*[".."] * len(folder_in_git().parts))
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
     if done.returncode:
         raise Refusal(f"git {words[0]}: {' '.join(done.stderr.decode(errors='replace').split())}")
     return done.stdout
@@ -57,9 +62,13 @@ def commit() -> str:
             )
         staged, unstaged, untracked = scm.status()
         found = scm.get_rev()
-    tracked = dict.fromkeys([*itertools.chain(*staged.values()), *unstaged])
-    new = [path for path in untracked if path.split("/")[0] in UNTRACKED_MATTERS]
-    changed = [path for path in [*tracked, *new] if not path.startswith(f"{RESULTS}/")]
+    here = folder_in_git()
+    tracked, new = (
+        [Path(path).relative_to(here) for path in paths if here in Path(path).parents]
+        for paths in (dict.fromkeys([*itertools.chain(*staged.values()), *unstaged]), untracked)
+    )
+    matter = [*tracked, *(path for path in new if path.parts[0] in UNTRACKED_MATTERS)]
+    changed = [str(path) for path in matter if path.parts[0] != RESULTS]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise Refusal(
@@ -115,6 +124,39 @@ def remote() -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
 
 
+def bring_data(varied: Iterable[str]) -> None:
+    """See to it that the cache holds what trials begin from: from the remote, or else by the stages that make it.
+
+    Args:
+        varied: the parameters that trials vary. Where they choose among datasets, each trial brings its own.
+
+    Raises:
+        Refusal: it cannot be had, or the stages make something else of it than the last commit has.
+    """
+    sections = {name.split(".")[0] for name in varied}
+    if sections & {"fetch", "datasets"}:
+        return
+    targets = ["fetch", "gather", "prepare"] if "prepare" in sections else ["prepare"]
+    if not _missing(targets):
+        return
+    with contextlib.suppress(DvcException, OSError), Repo() as repo:
+        repo.fetch(targets=targets)
+    if missing := _missing(targets):
+        print(f"{missing} is neither in the cache nor on a remote: dvc repro {' '.join(targets)}", flush=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        command = [sys.executable, "-m", "dvc", "repro", *targets]
+        if subprocess.run(command, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, check=False).returncode:
+            raise Refusal(f"{missing}, from which trials begin, is not here and cannot be made: above is why")
+        commit()
+
+
+def _missing(targets: list[str]) -> str:
+    """The first output of these stages that is not in the cache; empty where none is missing."""
+    with Repo() as repo:
+        outs = [out for target in targets for stage in repo.stage.collect(target) for out in stage.outs]
+        return next((str(out) for out in outs if out.use_cache and out.changed_cache()), "")
+
+
 @contextlib.contextmanager
 def through_the_remote(what_else: str) -> Iterator[Any]:
     """DVC's repository, to push to its remote or fetch from there; where that fails, a refusal says `what_else`."""
@@ -145,7 +187,7 @@ def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
     found = Earlier()
     with contextlib.closing(Git()) as scm:
         repository = scm.pygit2.repo
-        here = by_full_name(parse_yaml((repository[at].tree / "params.yaml").data, Path("params.yaml")))
+        here = by_full_name(parse_yaml(_read(repository[at].tree, "params.yaml"), Path("params.yaml")))
         for reference in sorted(scm.iter_refs(base=str(ExpRefInfo(at)))):
             experiment, name = repository[scm.get_ref(reference)], ExpRefInfo.from_ref(reference).name
             of = read_message(experiment.message, name) or _read_setting(here, experiment.tree, name)
@@ -161,19 +203,25 @@ def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
     return found
 
 
+def _read(tree: Any, path: str) -> bytes:
+    """A file of the project, as a Git tree has it; KeyError where it has none."""
+    content: bytes = tree[(folder_in_git() / path).as_posix()].data
+    return content
+
+
 def _numbers(tree: Any) -> Numbers:
     """What the experiment of a Git tree measured, as far as it did."""
     found: Numbers = {}
     for stage, names in (("train", ("val_accuracy", "val_cross_entropy")), ("test", ("accuracy",))):
         with contextlib.suppress(KeyError):
-            numbers = json.loads((tree / "metrics" / f"{stage}.json").data)
+            numbers = json.loads(_read(tree, f"metrics/{stage}.json"))
             found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}
     return found
 
 
 def _read_setting(here: dict[str, Any], tree: Any, name: str) -> tuple[Setting, int] | None:
     """The setting and the seed of an experiment that somebody ran by hand, if its network is of its params.yaml."""
-    params, lock = (parse_yaml((tree / file).data, Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
+    params, lock = (parse_yaml(_read(tree, file), Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
     there = by_full_name(params)
     if there.keys() != here.keys() or not _trained_so(lock, params):
         return None

@@ -3,7 +3,9 @@
 import argparse
 import gc
 import io
+import logging
 import os
+import pwd
 import signal
 import sys
 import threading
@@ -48,6 +50,11 @@ def begin() -> None:
     for name in [name for name in os.environ if name.startswith(LIBRARIES)]:
         del os.environ[name]
     os.environ |= SETTINGS | processor.settings(processor.chosen_instructions(processor.PARAMETERS))
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:  # a user whom the machine does not know, as in a container: libraries ask for name and home
+        os.environ |= {"HOME": "/", "USER": str(os.getuid())} | os.environ
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be kept
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
     gc.set_threshold(YOUNG)

@@ -1,10 +1,11 @@
 """Files as they were at a commit, in an experiment, or as they are."""
 
+import contextlib
 from pathlib import Path
 
 import dvc.api
 from dvc.exceptions import DvcException, PathMissingError
-from dvc.scm import RevError
+from dvc.scm import Git, RevError
 
 from digits.foundation.command import Refusal
 
@@ -16,7 +17,7 @@ def read_file(revision: str, path: Path) -> bytes:
 
     Args:
         revision: whatever Git calls a commit, a DVC experiment's name, or `workspace`.
-        path: relative to the repository's root.
+        path: relative to the project's folder, in which we are.
 
     Raises:
         Refusal: there is no such revision, or it has no such file.
@@ -26,7 +27,10 @@ def read_file(revision: str, path: Path) -> bytes:
     try:
         if not revision:  # for DVC, the workspace: here, most likely a variable that was never set
             raise RevError("no revision")
-        return dvc.api.read(str(path), rev=revision, mode="rb")
+        here = folder_in_git()
+        # DVC looks for a path in Git's root, and finds a project below it only where it is told of the root (dvc#4969)
+        root = None if here == Path() else str(Path.cwd().parents[len(here.parts) - 1])
+        return dvc.api.read(str(here / path), repo=root, rev=revision, mode="rb")
     except PathMissingError as error:
         raise Refusal(f"{revision} has no {path}") from error
     except (RevError, AttributeError, ValueError) as error:  # the last two: a file or a folder, no UTF-8 or too long
@@ -34,3 +38,13 @@ def read_file(revision: str, path: Path) -> bytes:
         raise Refusal(f"{revision!r:.60} names no commit or several, expected {expected}") from error
     except DvcException as error:
         raise Refusal(f"{path} at {revision} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def folder_in_git() -> Path:
+    """The project's folder, relative to the root of the Git repository: empty, unless it is a part of a larger one.
+
+    Raises:
+        SCMError: there is no Git repository.
+    """
+    with contextlib.closing(Git()) as scm:
+        return Path.cwd().relative_to(Path(scm.root_dir).resolve())

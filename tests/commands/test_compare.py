@@ -183,6 +183,20 @@ def test_head_is_compared_with_the_workspace_unless_told_otherwise(
     assert (numbers["a"]["revision"], numbers["b"]["revision"], numbers["only_a"]) == ("main", "HEAD~1", 9)
 
 
+def test_a_project_that_is_a_part_of_a_larger_repository_is_compared(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (workspace / "part/of/.dvc").mkdir(parents=True)
+    (workspace / "part/of/.dvc/config").touch()
+    monkeypatch.chdir(workspace / "part/of")
+    repository = Repository(workspace, workspace)
+    repository.run("git", "init", "--quiet", "--initial-branch=main")
+    write(SAID_BY_A)
+    repository.commit("A")
+    write(SAID_BY_B)
+    assert told(monkeypatch, capsys)["verdict"] == "B is better: p = 0.0215"
+
+
 def test_whatever_git_calls_a_commit_is_read(history: Repository):
     history.run("git", "tag", "--annotate", "--message", "A tag", "a-tag")
     history.run("git", "branch", "feature/a")

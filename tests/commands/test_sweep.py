@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
-from commands.sweep import picture, report
+from commands.sweep import cluster, picture, report
 from commands.sweep.findings import Findings
 from commands.sweep.plan import Plan, read_plan
 from commands.sweep.progress import Progress, summary
@@ -288,3 +289,13 @@ def test_a_picture_is_drawn_of_every_kind_of_parameter():
 def test_keys_tell_settings_apart():
     assert key({"a": 1}) != key({"a": True}) != key({"a": 1.5})
     assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
+
+
+def test_what_a_killed_sweep_left_is_cleared_and_a_living_ones_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster.tempfile, "tempdir", str(tmp_path))
+    for name in ("sweep-killed", "sweep-alive", "sweep-1000-of-a-node"):
+        (tmp_path / name / "clone-0").mkdir(parents=True)
+    (tmp_path / "sweep-killed" / cluster.HELD).touch()
+    with FileLock(tmp_path / "sweep-alive" / cluster.HELD):
+        cluster.clear_what_was_killed()
+    assert {folder.name for folder in tmp_path.glob("sweep-*")} == {"sweep-alive", "sweep-1000-of-a-node"}

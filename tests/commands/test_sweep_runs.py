@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Repository
-from tests.sweeps import experiments, model, processes, start_sweep, sweep, training_in, wait_for, write_sweep
+from tests.sweeps import (
+    as_a_part,
+    experiments,
+    model,
+    processes,
+    start_sweep,
+    sweep,
+    training_in,
+    wait_for,
+    write_sweep,
+)
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
@@ -61,6 +71,29 @@ def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_
 
     quiet.dvc("exp", "apply", name)
     assert "Running stage 'train'" not in quiet.dvc("repro")
+
+
+@pytest.mark.slow
+def test_a_part_of_a_larger_repository_is_swept_and_its_missing_data_made_anew(quiet: Repository, tmp_path: Path):
+    part = as_a_part(quiet, tmp_path / "whole")
+    (tmp_path / "whole/whole.txt").write_text("of no concern to trials")
+    shutil.rmtree(part.path / ".dvc/cache/files/md5")
+    printed = sweep(part, write_sweep(part, space=ONE_EPOCH))
+    assert "data/prepared/train_images.npy is neither in the cache nor on a remote: dvc repro prepare" in printed
+    (name,) = experiments(part)
+    assert f"to have it: dvc exp apply {name} && dvc repro" in printed
+    assert not (part.path / "-").exists()  # which `git bundle create -` makes there
+
+
+@pytest.mark.slow
+def test_data_that_cannot_be_had_is_told_before_the_first_trial(quiet: Repository):
+    quiet.replace("params.yaml", "dataset: digits", "dataset: own")
+    quiet.commit("Of nobody's pictures")
+    shutil.rmtree(quiet.path / ".dvc/cache/files/md5")
+    printed = sweep(quiet, write_sweep(quiet, space=ONE_EPOCH), fails=True)
+    assert printed.endswith(
+        "error: data/prepared/train_images.npy, from which trials begin, is not here and cannot be made: above is why\n"
+    )
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ def results(monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None) -> 
     """What a trial of two seeds tells with `stop: asha`, whose experiments are known or run for two epochs each."""
     monkeypatch.setattr(trial_module.ray, "get", lambda given, timeout: given)
     job = Job(
-        sweep="tried", commit="0" * 40, repository="", baseline=BASELINE, seeds=(1, 2), metric="val_accuracy",
-        by_epoch=True, identity={}, remote={}, cache=None, folder=None,
+        sweep="tried", commit="0" * 40, repository="", project=".", baseline=BASELINE, seeds=(1, 2),
+        metric="val_accuracy", by_epoch=True, identity={}, remote={}, cache=None, folder=None,
     )  # fmt: skip
     clone = SimpleNamespace(
         run=lambda *_: iter([{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0, "val_accuracy": 0.7}]),

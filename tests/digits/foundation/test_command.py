@@ -107,3 +107,14 @@ def test_ctrl_c_while_python_ends_is_no_success(workspace: Path):
 def test_ctrl_c_stays_ignored_where_it_is_ignored(workspace: Path):
     script = "signal.signal(signal.SIGINT, signal.SIG_IGN); begin(); run(lambda: [ctrl_c(), print('went on')])"
     assert ended(script, workspace) == (0, "went on\n", "")
+
+
+def test_a_user_whom_the_machine_does_not_know_has_a_name_and_a_home():
+    asks = (
+        "import pwd; pwd.getpwuid = {}.__getitem__; from digits.foundation import command; command.begin();"
+        "import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())"
+    )
+    known = {name: value for name, value in os.environ.items() if name not in ("HOME", "LOGNAME", "LNAME", "USERNAME")}
+    known.pop("USER", None)
+    ended = subprocess.run([sys.executable, "-c", asks], env=known, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{os.getuid()} /\n"
