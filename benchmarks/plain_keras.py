@@ -18,7 +18,8 @@ from digits.network.vocabulary import ends_in_probabilities
 
 def main() -> None:
     parameters = read_parameters()
-    name, network = parameters.network, parameters.networks[parameters.network]
+    name = parameters.chosen_network()
+    network = parameters.networks[name]
     task = read_task()
     (images, labels), validation = (read_split(split, len(task.classes)) for split in ("train", "validation"))
     images = np.array(images)

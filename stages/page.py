@@ -1,6 +1,6 @@
 """Write the page that `dvc plots show` and `dvc plots diff` fill, to be opened with or without a network.
 
-Takes metrics/*.json, stages/page.html and stages/page.js, the chosen network's name and the resolution of the pictures.
+Takes metrics/*.json, stages/page.html and stages/page.js, the resolution of the pictures.
 Gives plots/page/, the HTML template that .dvc/config names: DVC puts the charts and images where it says {plot_divs}.
 
 DVC's own page loads its chart library from the network, and is blank where there is none (dvc#5679). This one brings
@@ -71,7 +71,7 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
 
 def main() -> None:
     chosen = read_parameters()
-    data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "parameters")
+    data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "network", "parameters")
     test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "cross_entropy")
     numbers = {
         "test accuracy": told(test),
@@ -81,7 +81,7 @@ def main() -> None:
         "parameters": (f"{train['parameters']:,}", ""),
     }
     library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)
-    write_bytes(PAGE, fill(f"{chosen.network} on {data['dataset']}", numbers, chosen.plot.dpi, library).encode())
+    write_bytes(PAGE, fill(f"{train['network']} on {data['dataset']}", numbers, chosen.plot.dpi, library).encode())
 
 
 if __name__ == "__main__":

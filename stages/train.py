@@ -121,9 +121,15 @@ def record(rows: Iterable[Row]) -> Row:
     return last
 
 
+def epochs_on(images: int, network: Network) -> int:
+    """How many epochs the network trains on so many images: its own, or what comes to its `least_steps`."""
+    return max(network.epochs, math.ceil(network.least_steps / math.ceil(images / network.batch_size)))
+
+
 def main() -> None:
     parameters = read_parameters()
-    name, network = parameters.network, parameters.networks[parameters.network]
+    name = parameters.chosen_network()
+    network = parameters.networks[name]
     task = read_task()
     training, validation = (read_split(split, len(task.classes)) for split in ("train", "validation"))
     images = len(training[0])
@@ -135,26 +141,27 @@ def main() -> None:
 
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     model = construction.build(name, network, training[0].shape[1:], len(task.classes))
-    steps = network.epochs * math.ceil(images / network.batch_size)
-    optimizer = construction.build_optimizer(name, network, model, steps)
+    steps_an_epoch = math.ceil(images / network.batch_size)
+    epochs = epochs_on(images, network)
+    optimizer = construction.build_optimizer(name, network, model, epochs * steps_an_epoch)
     model.summary()
+    print(f"{name} on {images:,} images, {steps_an_epoch:,} steps an epoch: {epochs} epochs")
     if remark := processor.remark(parameters.instructions):
         print(remark)
 
     began = time.perf_counter()
     everywhere_alike = parameters.instructions == "avx2" and not processor.shortcoming()
-    rows = train(
-        model, optimizer, network, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike
-    )
+    recipe = network.model_copy(update={"epochs": epochs})
+    rows = train(model, optimizer, recipe, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike)
     last = record(rows)
     seconds = time.perf_counter() - began
-    print(f"trained in {seconds:.1f} s, {network.epochs * images / seconds:,.0f} images a second")
+    print(f"trained in {seconds:.1f} s, {epochs * images / seconds:,.0f} images a second")
 
     archive.save(archive.Classifier(model, task))
     with replacing(FIRST_KERNEL) as partial:
         np.save(partial, construction.first_kernel(model))
     write_table(LAYERS, construction.layer_table(model))
-    final = {"train_accuracy": last["accuracy"], "train_loss": last["loss"]}
+    final: dict[str, object] = {"network": name, "train_accuracy": last["accuracy"], "train_loss": last["loss"]}
     final |= {name: last[name] for name in ("val_accuracy", "val_loss", "val_cross_entropy")}
     write_json(METRICS, final | {"parameters": model.count_params()})
 

@@ -258,16 +258,14 @@ def test_three_classes_of_colored_pictures_come_from_folders(fresh: Repository, 
         path = repository.path / "data/own/images" / name / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    repository.replace(
-        "params.yaml", "    framing: digit # or whole", "    framing: whole\n    side: 32\n    color: true #"
-    )
     repository.replace("params.yaml", "dataset: mnist ", "dataset: own ")
-    patient(repository)
+    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 300")
     repository.dvc("add", "data/own/images")
     repository.dvc("repro")
     assert metrics(repository, "test")["accuracy"] > 0.9
     images = np.load(repository.path / "data/prepared/test_images.npy", mmap_mode="r")
     assert images.shape[1:] == (32, 32, 3)
+    assert metrics(repository, "train")["network"] == "few-pictures"
     lime = next((repository.path / "data/own/images/lime").iterdir())
     said = repository.run("python", "-m", "commands.predict", str(lime), "--show", "seen.png")
     assert ": lime (" in said

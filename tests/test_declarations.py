@@ -2,17 +2,19 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from commands.sweep.settings import by_full_name
 from digits.foundation.yaml import parse_yaml
 from tests.conftest import ROOT, Repository
 
 STAGES = ["fetch", "gather", "prepare", "train", "evaluate", "plot", "page"]
 ENVIRONMENT = "requirements.txt"  # a dependency that no stage opens: it stands for the libraries
 # What is read and written where the dataset holds a person's own images; tests/test_datasets.py has that.
-OWN = frozenset(["data/own", "digits/pictures", "data/raw/gathered"])
+OWN = frozenset(["data/own", "digits/pictures", "data/raw/gathered", "networks.few-pictures"])
 
 
 def declared(path: Path, stage: str, *kinds: str) -> set[str]:
@@ -21,7 +23,8 @@ def declared(path: Path, stage: str, *kinds: str) -> set[str]:
     entries = parse_yaml((path / "dvc.yaml").read_bytes(), path)["stages"][stage]
     named = [entry for kind in kinds for entry in entries.get(kind, [])]
     names = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in named}
-    return {name.replace("${network}", parameters["network"]) for name in names}
+    flat = by_full_name(parameters)
+    return {re.sub(r"\$\{([\w.]+)\}", lambda key: flat[key[1]], name) for name in names}
 
 
 def imported(path: Path, module: str) -> set[str]:
@@ -62,7 +65,7 @@ def complaints_about_run(path: Path, stage: str, report: Path, unread: frozenset
     complaints = [
         *uncovered(declared(path, stage, "deps") - {ENVIRONMENT} | {"params.yaml"}, read, "reads", unread),
         *uncovered(declared(path, stage, "outs", "metrics", "plots"), written, "writes", unread),
-        *uncovered(declared(path, stage, "params"), leaves(touched["parameters"]), "reads"),
+        *uncovered(declared(path, stage, "params"), leaves(touched["parameters"]), "reads", unread),
     ]
     return [f"{stage} {complaint}" for complaint in complaints]
 

@@ -24,7 +24,7 @@ def test_everything_that_is_promised_is_there(finished: Repository):
     assert metrics(finished, "data")["leakage"] == 0
     assert metrics(finished, "test")["accuracy"] >= 0.95
     assert metrics(finished, "train").keys() == {
-        "train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_cross_entropy", "parameters",
+        "network", "train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_cross_entropy", "parameters",
     }  # fmt: skip
     assert {image.stem for image in (finished.path / "plots/images").iterdir()} == {
         "samples", "architecture", "weights", "curves", "confusion", "correct", "misclassified", "calibration",

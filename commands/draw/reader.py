@@ -21,6 +21,7 @@ from digits.results.answers import entry, in_doubt, two_best
 LOCK = Path("dvc.lock")
 DATA = Path("metrics/data.json")
 TEST = Path("metrics/test.json")
+TRAIN = Path("metrics/train.json")
 State = tuple[int, ...]
 
 
@@ -86,7 +87,7 @@ class Reader:
                 self.trouble = ""
             except (Refusal, OSError) as error:
                 self.trouble = str(error)
-        states = [state, _state(LOCK), _state(TEST), _state(DATA)]
+        states = [state, *map(_state, (LOCK, TRAIN, TEST, DATA))]
         if states != self._described_from and not self.trouble:
             self._described_from = states
             self._described = describe(_md5(archive.PATH))
@@ -108,7 +109,9 @@ def describe(md5: str) -> dict[str, object]:
         train, evaluate = stages["train"], stages["evaluate"]
         if _of(train["outs"], archive.PATH) != md5:
             return unknown
-        known = unknown | {"network": str(train["params"]["params.yaml"]["network"])}
+        known = unknown | {"network": None}
+        if _md5(TRAIN) == _of(train["outs"], TRAIN):
+            known["network"] = str(json.loads(TRAIN.read_bytes())["network"])
         if [md5, _md5(DATA), _md5(TEST)] == [
             _of(evaluate["deps"], archive.PATH), _of(evaluate["deps"], DATA), _of(evaluate["outs"], TEST)
         ]:  # fmt: skip

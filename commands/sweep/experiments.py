@@ -236,11 +236,13 @@ def _trained_so(lock: Any, params: Any) -> bool:
         trained = {out["path"]: out["md5"] for out in train["outs"]}["models/model.keras"]
         measured = {dep["path"]: dep["md5"] for dep in evaluate["deps"]}["models/model.keras"]
         noted, network = train["params"]["params.yaml"], params["network"]
+        stand_in = params["for_own"]["take"]
         return bool(
             trained == measured
             and noted["network"] == network
             and noted["seed"] == params["seed"]
-            and noted[f"networks.{network}"] == params["networks"][network]
+            and noted["for_own"] == params["for_own"]
+            and all(noted[f"networks.{name}"] == params["networks"][name] for name in (network, stand_in))
         )
     except (KeyError, TypeError):
         return False

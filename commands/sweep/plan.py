@@ -122,11 +122,13 @@ def _planned(path: Path, sweep: Sweep) -> Plan:
     if "seed" in sweep.space and sweep.seeds is not None:
         raise ValueError("seeds stands beside space.seed, expected one of the two")
     given = by_full_name(raw)
-    _check_names(sweep.space, raw, given)
+    stand_ins = {base.for_own.instead_of: base.for_own.take} if base.for_own else {}
+    _check_names(sweep.space, raw, given, stand_ins)
     _check_values(sweep.space, raw, given)
     baseline = Baseline(
         {name: given[name] for name in ("network", "fetch.dataset", "seed", *sweep.space)},
         {name: entry["of"] for name, entry in raw["datasets"].items() if isinstance(entry, dict) and "of" in entry},
+        stand_ins,
     )
     settings = tuple(_grid(sweep, baseline)) if sweep.search == "grid" else None
     return Plan(
@@ -136,8 +138,12 @@ def _planned(path: Path, sweep: Sweep) -> Plan:
     )  # fmt: skip
 
 
-def _check_names(space: dict[str, BaseDistribution], raw: dict[str, Any], given: Setting) -> None:
+def _check_names(
+    space: dict[str, BaseDistribution], raw: dict[str, Any], given: Setting, stand_ins: dict[str, str]
+) -> None:
     networks, datasets = _chosen(space, raw)
+    if any((raw["datasets"].get(name) or {}).get("kind") == "folder" for name in datasets):
+        networks |= {stand_ins[name] for name in networks if name in stand_ins}
     for name in space:
         section, *rest = name.split(".")
         if name not in given:

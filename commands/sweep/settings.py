@@ -5,7 +5,7 @@ Ray carries this module to the nodes, so it imports nothing of this repository.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import flatten_dict  # type: ignore[import-untyped] # DVC's, for the same names
@@ -28,10 +28,12 @@ class Baseline:
     Attributes:
         given: the parameters in the space, and of `network`, `fetch.dataset` and `seed`.
         joins: of the datasets that join others, the names of those.
+        stand_ins: of a network that another may stand in for (`for_own`), the name of that.
     """
 
     given: Setting
     joins: dict[str, list[str]]
+    stand_ins: dict[str, str] = field(default_factory=dict)
 
 
 def by_full_name(parameters: Any) -> dict[str, Any]:
@@ -61,8 +63,9 @@ def distinct(drawn: Setting, baseline: Baseline) -> Setting:
 def counted(name: str, whole: Setting, baseline: Baseline) -> bool:
     """Whether a parameter is of a network or a dataset that `whole` chooses, or of neither kind."""
     section, *rest = name.split(".")
-    dataset = str(whole["fetch.dataset"])
-    chosen = {"networks": [str(whole["network"])], "datasets": [dataset, *baseline.joins.get(dataset, [])]}
+    dataset, network = str(whole["fetch.dataset"]), str(whole["network"])
+    networks = [network, baseline.stand_ins.get(network, network)]
+    chosen = {"networks": networks, "datasets": [dataset, *baseline.joins.get(dataset, [])]}
     return section not in NEVER_RUN and (section not in chosen or rest[0] in chosen[section])
 
 

@@ -2,7 +2,7 @@
 
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +33,10 @@ class Section(BaseModel):
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 MOST_CLASSES = 1000
+
+AUTO: Final = "auto"
+Auto = Literal["auto"]
+"""Left to what the pictures are, see digits/pictures/automatic.py."""
 
 Framing = Literal["digit", "whole"]
 """How a picture becomes an image: the digit found on it, in MNIST's form, or the whole of it, padded and scaled."""
@@ -101,18 +105,26 @@ class Folder(Section):
     """The images of a person's own, below data/own/images/CLASS/."""
 
     kind: Literal["folder"]
-    framing: Framing
-    side: int = Field(default=28, ge=8, le=256)
+    framing: Framing | Auto = AUTO
+    side: Annotated[int, Field(ge=8, le=256)] | Auto = AUTO
     """Pixels of the images that the pictures are brought to, both ways."""
-    color: bool = False
+    color: bool | Auto = AUTO
     test: float = Field(default=0.2, ge=0, lt=1)
     """The share of the images, by their content, that are test images."""
     unreadable: Literal["refuse", "skip"] = "refuse"
 
     @model_validator(mode="after")
     def _framed_as_large(self) -> Self:
-        _check_framing(self.framing, (self.side, self.side, 3 if self.color else 1))
+        if self.framing == "digit":
+            side = 28 if self.side == AUTO else self.side
+            _check_framing(self.framing, (side, side, 3 if self.color is True else 1))
         return self
+
+    def as_in(self, other: "Idx | Embedded") -> "Folder":
+        """The same with what is open decided as in another dataset, so that the two can be joined."""
+        framing, side = (other.framing, other.height) if isinstance(other, Idx) else ("digit", 28)
+        found = {"framing": framing, "side": side, "color": False}
+        return self.model_copy(update={name: value for name, value in found.items() if getattr(self, name) == AUTO})
 
 
 class Join(Section):
@@ -233,8 +245,17 @@ class Network(Section):
     optimizer: Optimizer
     one_cycle: OneCycle | None = None
     epochs: int = Field(ge=1, le=1000)
+    least_steps: int = Field(default=0, ge=0, le=10_000_000)
+    """Where the epochs come to fewer steps, as of few images they do, there are as many more as make these."""
     batch_size: int = Field(ge=1, le=65_536)
     jit_compile: bool = False
+
+
+class ForOwn(Section):
+    """Which network a folder of a person's own images takes, if nobody asks for another."""
+
+    instead_of: str
+    take: str
 
 
 class Plot(Section):
@@ -255,15 +276,28 @@ class Parameters(Section):
     """Of which the chosen one is kept, with those that it joins."""
     prepare: Prepare
     network: str
+    for_own: ForOwn | None = None
     networks: dict[str, Network]
-    """Of which the chosen one is kept."""
+    """Of which the chosen one is kept, and the one that `for_own` may choose."""
     plot: Plot
+
+    def chosen_network(self) -> str:
+        """The name of the network to train: `network`, or what `for_own` has in its place for a folder alone."""
+        own = self.for_own
+        if own and self.network == own.instead_of and self.datasets[self.fetch.dataset].kind == "folder":
+            return own.take
+        return self.network
 
     def sources(self) -> dict[str, Idx | Embedded | Folder]:
         """What the chosen dataset is made of, by name: those that it joins, in order, or itself."""
         chosen = self.datasets[self.fetch.dataset]
         names = chosen.of if isinstance(chosen, Join) else [self.fetch.dataset]
-        return {name: of for name in names if not isinstance(of := self.datasets[name], Join)}
+        of = {name: found for name in names if not isinstance(found := self.datasets[name], Join)}
+        published = next((found for found in of.values() if not isinstance(found, Folder)), None)
+        return {
+            name: found.as_in(published) if isinstance(found, Folder) and published else found
+            for name, found in of.items()
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -278,7 +312,11 @@ class Parameters(Section):
                 content = content | {"datasets": kept}
         match content:
             case {"network": str(chosen), "networks": dict(networks)}:
-                content = content | {"networks": {chosen: _entry("network", chosen, "networks", networks)}}
+                kept = {chosen: _entry("network", chosen, "networks", networks)}
+                match content:
+                    case {"for_own": {"instead_of": str(replaced), "take": str(taken)}} if replaced == chosen:
+                        kept[taken] = _entry("for_own.take", taken, "networks", networks)
+                content = content | {"networks": kept}
         return content
 
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +20,15 @@ from digits.data.raw import Loaded
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import MOST_CLASSES, Folder
+from digits.pictures.automatic import settle
 from digits.pictures.decoding import SUFFIXES
 from digits.pictures.pile import Pile
 from digits.pictures.reading import read_all
 
 PASSED_OVER = {"thumbs.db", "desktop.ini"}  # and what begins with a dot
 MOST_NAMED = 10
+MANY = 0.1  # of the pictures, that show no digit
+FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
 LINK_TO_CACHE = re.compile(r"[/\\][0-9a-f]{2}[/\\][0-9a-f]{30}$")  # how DVC names files, and may link to them
 
 
@@ -48,6 +52,9 @@ class Kept(NamedTuple):
 class Problems(list[tuple[Path, str]]):
     """Files and folders that cannot be used, each with why."""
 
+    hint = ""
+    """What might be done about many of them."""
+
     def refuse(self, folder: Path) -> None:
         """End with the first of them and their number, if there are any.
 
@@ -58,7 +65,19 @@ class Problems(list[tuple[Path, str]]):
             return
         lines = [f"  {printable(path)}: {why}" for path, why in sorted(self)[:MOST_NAMED]]
         more = [f"  and {len(self) - MOST_NAMED:,} more"] if len(self) > MOST_NAMED else []
-        raise Refusal("\n".join([f"{folder} cannot be taken as it is:", *lines, *more]))
+        hint = [self.hint] if self.hint else []
+        raise Refusal("\n".join([f"{folder} cannot be taken as it is:", *lines, *more, *hint]))
+
+
+def tell(found: list[Found], names: list[str], told: list[str]) -> None:
+    """Say what was found in the folder, in a few lines."""
+    counts = Counter(image.name for image in found)
+    listed = [f"{printable(Path(name))} {counts[name]:,}" for name in names[:MOST_NAMED]]
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    print(f"{len(found):,} pictures of {len(names):,} classes: {', '.join(listed)}{more}", *told, sep="\n")
+    few = sorted((counts[name], name) for name in names if counts[name] < FEW_OF_A_CLASS)
+    if few:
+        print(f"few pictures: {len(few):,} classes have less than {FEW_OF_A_CLASS}, {few[0][1]} only {few[0][0]}")
 
 
 def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
@@ -79,16 +98,19 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     found = list(scan(folder, problems))
     names = sorted({image.name for image in found})
     structure = len(problems)
-    shape = (wanted.side, wanted.side, 3 if wanted.color else 1)
-    pile, kept = Pile(shape), []
     paths = [image.path for image in found]
-    for image, read in zip(found, read_all(paths, wanted.framing, shape, bar), strict=True):
+    framing, shape, told = settle(wanted, paths)
+    tell(found, names, told)
+    pile, kept = Pile(shape), []
+    for image, read in zip(found, read_all(paths, framing, shape, bar), strict=True):
         if read.refused:
             problems.append((image.path, read.refused))
         else:
             pile.append(read.pixels)
             kept.append(Kept(*image, read.identity, hashlib.blake2b(read.pixels, digest_size=8).digest()))
     unreadable = len(problems) - structure
+    if framing == "digit" and unreadable > MANY * len(found):
+        problems.hint = "pictures of other things than one digit each are read with datasets.own.framing: whole"
     if wanted.unreadable == "skip":
         del problems[structure:]
     firsts = once(kept, problems)
@@ -99,7 +121,7 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     problems.refuse(folder)
     pile.sort(np.array(firsts))
     return Loaded(
-        Task(names, wanted.framing), pile, labels, identities, in_test,  # type: ignore[arg-type]
+        Task(names, framing), pile, labels, identities, in_test,  # type: ignore[arg-type]
         by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable,
     )  # fmt: skip
 

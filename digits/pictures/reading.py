@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -25,6 +25,7 @@ from digits.pictures.decoding import decode, flattened
 from digits.pictures.framing import prepare, whole
 
 CHUNK = 64  # images that a process is given at a time
+T = TypeVar("T")
 FEW = 300  # images that are read sooner than other processes are started
 
 
@@ -51,7 +52,7 @@ def read_all(paths: list[Path], framing: Framing, shape: tuple[int, int, int], b
             progress.update(len(result))
 
 
-def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Iterator[list[Read]]:
+def in_processes(read: Callable[[list[Path]], list[T]], chunks: list[list[Path]]) -> Iterator[list[T]]:
     """What `read` makes of each chunk, in order, a few chunks ahead. No process outlives this.
 
     Raises:
@@ -59,7 +60,7 @@ def in_processes(read: "partial[list[Read]]", chunks: list[list[Path]]) -> Itera
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     executor = ProcessPoolExecutor(cores, get_context("spawn"), initializer=end_with_parent)
-    ahead: deque[Future[list[Read]]] = deque()
+    ahead: deque[Future[list[T]]] = deque()
     try:
         for chunk in chunks:
             with without_ctrl_c():

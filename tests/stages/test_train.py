@@ -236,3 +236,10 @@ def test_half_precision_is_for_native_instructions(small_split: Split, dtype: st
     layers = ["Flatten", {"Dense": {"units": 8, "dtype": dtype}}, {"Dense": {"units": 10}}]
     with pytest.raises(Refusal, match=f"two processors compute {half} differently, which `instructions: native` allow"):
         trained(changed(LINEAR, layers=layers), small_split, small_split)
+
+
+def test_of_few_images_there_are_as_many_more_epochs_as_make_the_least_steps():
+    network = changed(RECIPE, epochs=3, batch_size=32)
+    assert train.epochs_on(714, network) == 3
+    assert train.epochs_on(714, changed(network, least_steps=2000)) == 87
+    assert train.epochs_on(54_000, changed(network, least_steps=2000)) == 3

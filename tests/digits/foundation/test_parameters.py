@@ -202,3 +202,28 @@ def test_scientific_notation_is_a_number_as_it_is_for_dvc(tmp_path: Path):
     assert "learning_rate: 0.01\n" in text
     (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.01\n", "learning_rate: 1e-2\n"))
     assert read_parameters(tmp_path / "params.yaml") == read_parameters(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "trained"),
+    [
+        ("mnist", "convnet", "convnet"),
+        ("mnist-and-own", "convnet", "convnet"),
+        ("own", "convnet", "few-pictures"),
+        ("own", "mlp", "mlp"),
+    ],
+)
+def test_a_folder_alone_takes_the_network_for_few_pictures_unless_another_is_asked_for(
+    tmp_path: Path, dataset: str, network: str, trained: str
+):
+    content = copy.deepcopy(committed())
+    content["fetch"]["dataset"], content["network"] = dataset, network
+    YAML(typ="safe").dump(content, tmp_path / "params.yaml")
+    found = read_parameters(tmp_path / "params.yaml")
+    assert found.chosen_network() == trained
+    assert trained in found.networks
+
+
+def test_a_network_for_own_pictures_that_is_unknown_is_named(tmp_path: Path):
+    with pytest.raises(Refusal, match=r"for_own.take: 'foo' is unknown, expected one of convnet, "):
+        read_parameters(changed(tmp_path, "for_own.take", "foo"))

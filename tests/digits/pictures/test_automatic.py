@@ -1,0 +1,73 @@
+"""What `auto` comes to, for folders of several kinds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits.foundation.parameters import Folder, Parameters
+from digits.foundation.yaml import parse_yaml
+from digits.pictures.automatic import Settled, settle
+from digits.pictures.folder import gather
+from tests.hand import write_hand
+
+AUTOMATIC = Folder(kind="folder")
+
+
+def photographs(folder: Path, channels: int) -> None:
+    """Sixty pictures of blurs, of two classes, grey or in color."""
+    chance = np.random.default_rng(channels)
+    for number in range(60):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(chance.integers(0, 256, (6, 8, channels), np.uint8).squeeze())
+        coarse.resize((160, 120), Image.Resampling.BICUBIC).save(path)
+
+
+def settled(folder: Path, wanted: Folder = AUTOMATIC) -> Settled:
+    return settle(wanted, sorted(folder.rglob("*.png")))
+
+
+def test_a_hands_digits_are_framed_as_digits(tmp_path: Path):
+    write_hand(tmp_path, 5)
+    found = settled(tmp_path)
+    assert (found.framing, found.shape) == ("digit", (28, 28, 1))
+    assert found.told[0] == "framing digit: of 50 pictures looked at, 0 show no single digit and 0 are colorful"
+
+
+@pytest.mark.parametrize(("channels", "told"), [(1, "grey"), (3, "in color")])
+def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, capsys: pytest.CaptureFixture[str]):
+    photographs(tmp_path, channels)
+    found = gather(tmp_path, AUTOMATIC, bar=False)
+    assert (found.task.framing, found.images.shape[1:]) == ("whole", (32, 32, channels))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "60 pictures of 2 classes: a 30, b 30"
+    assert lines[2] == f"images of 32 x 32 pixels, {told}"
+
+
+def test_what_params_yaml_says_is_so(tmp_path: Path):
+    photographs(tmp_path, 3)
+    wanted = Folder(kind="folder", framing="whole", side=40, color=False)
+    assert settled(tmp_path, wanted) == ("whole", (40, 40, 1), [])
+    assert settled(tmp_path, Folder(kind="folder", framing="digit")).shape == (28, 28, 1)
+    assert settled(tmp_path, Folder(kind="folder", side=48)).shape == (48, 48, 3)
+    write_hand(tmp_path / "digits", 2)
+    assert settled(tmp_path / "digits", Folder(kind="folder", side=40)).framing == "whole", "which no digit's frame has"
+
+
+def test_no_name_decides(tmp_path: Path):
+    write_hand(tmp_path, 3)
+    photographs(tmp_path / "others", 3)
+    before = settled(tmp_path)
+    for number, path in enumerate(sorted(tmp_path.rglob("*.png"))):
+        path.rename(path.with_name(f"{-number % 7}-{path.name}"))
+    assert settled(tmp_path) == before
+
+
+def test_joined_to_another_dataset_it_is_as_that_one():
+    content = parse_yaml(Path("params.yaml").read_bytes(), Path("params.yaml"))
+    content["fetch"]["dataset"] = "mnist-and-own"
+    joined = Parameters.model_validate(content)
+    own = joined.sources()["own"]
+    assert (own.framing, own.side, own.color) == ("digit", 28, False)
