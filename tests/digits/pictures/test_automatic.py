@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder, Parameters
 from digits.foundation.yaml import parse_yaml
 from digits.pictures.automatic import Settled, settle
@@ -71,3 +72,11 @@ def test_joined_to_another_dataset_it_is_as_that_one():
     joined = Parameters.model_validate(content)
     own = joined.sources()["own"]
     assert (own.framing, own.side, own.color) == ("digit", 28, False)
+
+
+def test_many_pictures_without_a_digit_are_refused_with_what_to_set(tmp_path: Path):
+    photographs(tmp_path, 3)
+    with pytest.raises(
+        Refusal, match="and 50 more\npictures of other things than one digit each are read with datasets.own"
+    ):
+        gather(tmp_path, Folder(kind="folder", framing="digit"), bar=False)
