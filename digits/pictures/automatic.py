@@ -1,6 +1,7 @@
 """What `auto` in params.yaml comes to: how a folder's pictures become images, found by a look at some of them."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ SOME = 0.2  # share of tinted pictures from which on color is kept
 class Seen(NamedTuple):
     """What a look at a picture found."""
 
-    width: int
-    height: int
+    size: tuple[int, int]
+    """Width and height in pixels."""
     digit: bool
     tint: float
     """The median over its pixels of what the largest channel is above the smallest, of 255."""
@@ -52,13 +53,14 @@ def settle(wanted: Folder, paths: list[Path]) -> Settled:
     A digit is framed in 28 x 28 grey pixels. The whole of a picture gets WHOLE_SIDE, in color where pictures have any.
     """
     framing, side, color = wanted.framing, wanted.side, wanted.color
-    if AUTO not in (framing, side, color) or (framing == "digit"):
+    open_still = AUTO in (framing, side, color) and framing != "digit"
+    seen = look(paths) if open_still else []
+    if not seen:  # nothing to choose, or nothing that can be read, of which `gather` will say why
         fixed: Framing = "digit" if framing == "digit" else "whole"
         return Settled(fixed, _shape(fixed, side, color, tinted=False), [])
-    seen = look(paths)
-    without = 1 - np.mean([one.digit for one in seen]) if seen else 1.0
-    bright = np.mean([one.tint > BRIGHT for one in seen]) if seen else 0.0
-    tinted = bool(seen) and float(np.mean([one.tint > TINTED for one in seen])) > SOME
+    without = np.mean([not one.digit for one in seen])
+    bright = np.mean([one.tint > BRIGHT for one in seen])
+    tinted = bool(np.mean([one.tint > TINTED for one in seen]) > SOME)
     told = []
     if framing == AUTO:
         grey_28 = side in (AUTO, SIDE) and color in (AUTO, False)
@@ -69,7 +71,10 @@ def settle(wanted: Folder, paths: list[Path]) -> Settled:
         )
     chosen: Framing = "digit" if framing == "digit" else "whole"
     shape = _shape(chosen, side, color, tinted)
-    told.append(f"images of {shape[0]} x {shape[1]} pixels, {'in color' if shape[2] == 3 else 'grey'}")
+    sizes = sorted({one.size for one in seen}, key=math.prod)
+    among = " to ".join(f"{width:,} x {height:,}" for width, height in dict.fromkeys([*sizes[:1], *sizes[-1:]]))
+    kind = "in color" if shape[2] == 3 else "grey"
+    told.append(f"pictures of {among} pixels become images of {shape[0]} x {shape[1]}, {kind}")
     return Settled(chosen, shape, told)
 
 
@@ -109,5 +114,5 @@ def look_at_some(paths: list[Path]) -> list[Seen]:
             digit = True
         except Refusal:
             digit = False
-        seen.append(Seen(*size, digit, float(np.median(small.max(axis=2) - small.min(axis=2)))))
+        seen.append(Seen(size, digit, float(np.median(small.max(axis=2) - small.min(axis=2)))))
     return seen

@@ -44,7 +44,7 @@ def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, c
     assert (found.task.framing, found.images.shape[1:]) == ("whole", (32, 32, channels))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "60 pictures of 2 classes: a 30, b 30"
-    assert lines[2] == f"images of 32 x 32 pixels, {told}"
+    assert lines[2] == f"pictures of 160 x 120 pixels become images of 32 x 32, {told}"
 
 
 def test_what_params_yaml_says_is_so(tmp_path: Path):
