@@ -283,10 +283,8 @@ class Parameters(Section):
 
     def chosen_network(self) -> str:
         """The name of the network to train: `network`, or what `for_own` has in its place for a folder alone."""
-        own = self.for_own
-        if own and self.network == own.instead_of and self.datasets[self.fetch.dataset].kind == "folder":
-            return own.take
-        return self.network
+        own, alone = self.for_own, self.datasets[self.fetch.dataset].kind == "folder"
+        return own.take if own and alone and self.network == own.instead_of else self.network
 
     def sources(self) -> dict[str, Idx | Embedded | Folder]:
         """What the chosen dataset is made of, by name: those that it joins, in order, or itself."""
