@@ -26,16 +26,15 @@ def main() -> None:
 
     keras.utils.set_random_seed(parameters.seed)
     model = construction.build(name, network, images.shape[1:], len(task.classes))
-    steps = network.epochs * math.ceil(len(images) / network.batch_size)
+    epochs = network.epochs_on(len(images))
+    steps = epochs * math.ceil(len(images) / network.batch_size)
     model.compile(
         optimizer=construction.build_optimizer(name, network, model, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_probabilities(model)),
         metrics=["accuracy"],
     )
     began = time.perf_counter()
-    model.fit(
-        images, labels, batch_size=network.batch_size, epochs=network.epochs, validation_data=validation, verbose=0
-    )
+    model.fit(images, labels, batch_size=network.batch_size, epochs=epochs, validation_data=validation, verbose=0)
     print(f"trained in {time.perf_counter() - began:.1f} s")
     archive.save(archive.Classifier(model, task))
 

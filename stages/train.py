@@ -121,11 +121,6 @@ def record(rows: Iterable[Row]) -> Row:
     return last
 
 
-def epochs_on(images: int, network: Network) -> int:
-    """How many epochs the network trains on so many images: its own, or what comes to its `least_steps`."""
-    return max(network.epochs, math.ceil(network.least_steps / math.ceil(images / network.batch_size)))
-
-
 def main() -> None:
     parameters = read_parameters()
     name = parameters.chosen_network()
@@ -142,7 +137,7 @@ def main() -> None:
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     model = construction.build(name, network, training[0].shape[1:], len(task.classes))
     steps_an_epoch = math.ceil(images / network.batch_size)
-    epochs = epochs_on(images, network)
+    epochs = network.epochs_on(images)
     optimizer = construction.build_optimizer(name, network, model, epochs * steps_an_epoch)
     model.summary()
     print(f"{name} on {images:,} images, {steps_an_epoch:,} steps an epoch: {epochs} epochs")

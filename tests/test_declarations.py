@@ -13,8 +13,8 @@ from tests.conftest import ROOT, Repository
 
 STAGES = ["fetch", "gather", "prepare", "train", "evaluate", "plot", "page"]
 ENVIRONMENT = "requirements.txt"  # a dependency that no stage opens: it stands for the libraries
+STAND_IN = frozenset(["networks.few-pictures"])  # declared by `train` whichever network is trained
 # What is read and written where the dataset holds a person's own images; tests/test_datasets.py has that.
-STAND_IN = frozenset(["networks.few-pictures"])  # where it is not the one that is trained
 OWN = STAND_IN | {"data/own", "digits/pictures", "data/raw/gathered"}
 
 

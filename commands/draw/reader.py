@@ -109,7 +109,7 @@ def describe(md5: str) -> dict[str, object]:
         train, evaluate = stages["train"], stages["evaluate"]
         if _of(train["outs"], archive.PATH) != md5:
             return unknown
-        known = unknown | {"network": None}
+        known = dict(unknown)
         if _md5(TRAIN) == _of(train["outs"], TRAIN):
             known["network"] = str(json.loads(TRAIN.read_bytes())["network"])
         if [md5, _md5(DATA), _md5(TEST)] == [

@@ -1,8 +1,10 @@
 """The repository of the person who asks: what of it goes out to the nodes, what comes back, what is there already."""
 
 import contextlib
+import functools
 import itertools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -187,11 +189,15 @@ def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
     found = Earlier()
     with contextlib.closing(Git()) as scm:
         repository = scm.pygit2.repo
-        here = by_full_name(parse_yaml(_read(repository[at].tree, "params.yaml"), Path("params.yaml")))
+        folder = folder_in_git().parts
+        here = by_full_name(
+            parse_yaml((_within(repository[at].tree, folder) / "params.yaml").data, Path("params.yaml"))
+        )
         for reference in sorted(scm.iter_refs(base=str(ExpRefInfo(at)))):
             experiment, name = repository[scm.get_ref(reference)], ExpRefInfo.from_ref(reference).name
-            of = read_message(experiment.message, name) or _read_setting(here, experiment.tree, name)
-            numbers = _numbers(experiment.tree)
+            project = _within(experiment.tree, folder)
+            of = read_message(experiment.message, name) or _read_setting(here, project, name)
+            numbers = _numbers(project)
             if not of or metric not in numbers or "accuracy" not in numbers:
                 continue
             setting = distinct(of[0], baseline)
@@ -203,10 +209,9 @@ def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
     return found
 
 
-def _read(tree: Any, path: str) -> bytes:
-    """A file of the project, as a Git tree has it; KeyError where it has none."""
-    content: bytes = tree[(folder_in_git() / path).as_posix()].data
-    return content
+def _within(tree: Any, folder: tuple[str, ...]) -> Any:
+    """The part of a Git tree that the project is."""
+    return functools.reduce(operator.truediv, folder, tree)
 
 
 def _numbers(tree: Any) -> Numbers:
@@ -214,14 +219,14 @@ def _numbers(tree: Any) -> Numbers:
     found: Numbers = {}
     for stage, names in (("train", ("val_accuracy", "val_cross_entropy")), ("test", ("accuracy",))):
         with contextlib.suppress(KeyError):
-            numbers = json.loads(_read(tree, f"metrics/{stage}.json"))
+            numbers = json.loads((tree / "metrics" / f"{stage}.json").data)
             found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}
     return found
 
 
 def _read_setting(here: dict[str, Any], tree: Any, name: str) -> tuple[Setting, int] | None:
     """The setting and the seed of an experiment that somebody ran by hand, if its network is of its params.yaml."""
-    params, lock = (parse_yaml(_read(tree, file), Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
+    params, lock = (parse_yaml((tree / file).data, Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
     there = by_full_name(params)
     if there.keys() != here.keys() or not _trained_so(lock, params):
         return None

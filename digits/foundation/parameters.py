@@ -1,5 +1,6 @@
 """params.yaml, read once into typed objects that refuse what makes no sense."""
 
+import math
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -249,6 +250,10 @@ class Network(Section):
     """Where the epochs come to fewer steps, as of few images they do, there are as many more as make these."""
     batch_size: int = Field(ge=1, le=65_536)
     jit_compile: bool = False
+
+    def epochs_on(self, images: int) -> int:
+        """How many epochs it trains on so many images: its own, or what comes to its `least_steps`."""
+        return max(self.epochs, math.ceil(self.least_steps / math.ceil(images / self.batch_size)))
 
 
 class ForOwn(Section):

@@ -15,15 +15,9 @@ from digits.pictures.framing import SIDE, prepare
 from digits.pictures.reading import CHUNK, FEW, in_processes
 
 SAMPLE = 200  # pictures that are looked at, by their content, so that no name decides
-WHOLE_SIDE = (
-    32  # pixels; of 48 the same network takes twice the time and tells hands, letters and textures apart as well
-)
-NO_DIGITS = (
-    0.2  # share without a digit from which on the pictures are no digits: 0.03 of strangers' digits, 0.45 of hands
-)
-MOSTLY = (
-    0.5  # share in bright colors from which on they are no digits: 0.05 of strangers' digits, 0.96 of painted letters
-)
+WHOLE_SIDE = 32  # pixels; 48 take twice the time and tell hands, letters and textures apart no better
+NO_DIGITS = 0.2  # share without a digit from which on pictures are no digits: 0.03 of strangers' digits, 0.45 of hands
+MOSTLY = 0.5  # share in bright colors from which on they are none: 0.05 of strangers' digits, 0.96 of painted letters
 BRIGHT, TINTED = 16, 4  # of 255, by which the channels of half of a picture's pixels differ
 SOME = 0.2  # share of tinted pictures from which on color is kept
 

@@ -77,7 +77,7 @@ def tell(found: list[Found], names: list[str], told: list[str]) -> None:
     print(f"{len(found):,} pictures of {len(names):,} classes: {', '.join(listed)}{more}", *told, sep="\n")
     few = sorted((counts[name], name) for name in names if counts[name] < FEW_OF_A_CLASS)
     if few:
-        print(f"few pictures: {len(few):,} classes have less than {FEW_OF_A_CLASS}, {few[0][1]} only {few[0][0]}")
+        print(f"less than {FEW_OF_A_CLASS} pictures: {len(few):,} of the classes, {few[0][1]} with {few[0][0]}")
 
 
 def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:

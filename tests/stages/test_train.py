@@ -240,6 +240,6 @@ def test_half_precision_is_for_native_instructions(small_split: Split, dtype: st
 
 def test_of_few_images_there_are_as_many_more_epochs_as_make_the_least_steps():
     network = changed(RECIPE, epochs=3, batch_size=32)
-    assert train.epochs_on(714, network) == 3
-    assert train.epochs_on(714, changed(network, least_steps=2000)) == 87
-    assert train.epochs_on(54_000, changed(network, least_steps=2000)) == 3
+    assert network.epochs_on(714) == 3
+    assert changed(network, least_steps=2000).epochs_on(714) == 87
+    assert changed(network, least_steps=2000).epochs_on(54_000) == 3
