@@ -144,6 +144,7 @@ def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: 
     assert "own" in metrics(repository, "test")["sources"]
 
 
+@pytest.mark.slow
 def test_an_entry_that_is_not_chosen_reruns_no_more_than_what_reads_datasets(repository: Repository):
     repository.replace("params.yaml", "    unreadable: refuse", "    unreadable: skip")
     assert {*stages_run(repository.dvc("repro"))} == {"fetch", "gather", "prepare"}

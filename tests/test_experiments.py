@@ -47,31 +47,25 @@ def lock(repository: Repository, experiment: str) -> str:
     return repository.run("git", "show", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment}:dvc.lock")
 
 
-# For `make test`, where the fixture `disturbed` has all that is not to matter, a clone as it comes is enough.
-@pytest.mark.parametrize(
-    ("name", "way"),
-    [
-        ("dropout", "as it comes"),
-        pytest.param("dropout", "disturbed", marks=pytest.mark.slow),
-        pytest.param("mlp", "disturbed", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dropout", "mlp"])
 def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
-    queued: Repository, fresh: Repository, tmp_path: Path, name: str, way: str
+    queued: Repository, fresh: Repository, tmp_path: Path, name: str
 ):
-    """From nothing; `disturbed` on one core, in another time zone and language, with another umask and hash seed."""
+    """From nothing, on one core, in another time zone and language, with another umask and hash seed."""
     other = fresh.copy(tmp_path / "elsewhere" / "with a space")
     other.environment |= {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
     other.replace("params.yaml", "dataset: mnist", "dataset: digits")
     other.replace("params.yaml", "network: convnet", f"network: {NETWORKS[name]}")
     other.replace("params.yaml", "\nseed: 1 ", f"\nseed: {SEEDS[name]} ")
-    one_core = ("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro evaluate")
-    assert len(stages_run(other.run(*one_core) if way == "disturbed" else other.dvc("repro", "evaluate"))) == len(RUN)
+    printed = other.run("sh", "-c", "umask 077; taskset --cpu-list 0 dvc repro evaluate")
+    assert len(stages_run(printed)) == len(RUN)
     ours, theirs = yaml.safe_load((other.path / "dvc.lock").read_text()), yaml.safe_load(lock(queued, name))
     assert [ours["stages"][stage] for stage in RUN] == [theirs["stages"][stage] for stage in RUN]
     assert json.loads((other.path / "metrics/test.json").read_text())["accuracy"] > {"mlp": 0.5, "dropout": 0.9}[name]
 
 
+@pytest.mark.slow
 def test_a_queued_experiment_is_compared_and_applied(queued: Repository, tmp_path: Path):
     repository = queued.copy(tmp_path / "repository")
     changed = json.loads(repository.dvc("params", "diff", "mlp", "dropout", "--json"))["params.yaml"]
@@ -81,6 +75,7 @@ def test_a_queued_experiment_is_compared_and_applied(queued: Repository, tmp_pat
     assert "up to date" in repository.dvc("status", "evaluate")
 
 
+@pytest.mark.slow
 def test_two_branches_are_merged_as_the_page_says(experiment: Repository):
     experiment.commit("One epoch")
     experiment.run("git", "checkout", "--quiet", "-b", "other", "HEAD~1")

@@ -53,6 +53,7 @@ def test_ctrl_c_ends_in_a_line_while_libraries_are_imported(finished: Repository
     assert (process.returncode, said) == (130, "interrupted\n")
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_next_run_is_right(repository: Repository):
     lock = (repository.path / "dvc.lock").read_text()
     (repository.path / "plots/history.csv").unlink()

@@ -80,6 +80,7 @@ def promised(repository: Repository, revisions: int) -> dict:
     return {"charts": len(charts), "images": len(images) * revisions, "complaints": [], "cutOff": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "revisions"), [(["show"], 1), (["diff", "HEAD~1"], 2)])
 def test_the_page_is_whole_without_a_network(
     two_commits: Repository, tmp_path: Path, command: list[str], revisions: int

@@ -53,6 +53,7 @@ def reader(fresh: Repository, mnist_mirror: Path, tmp_path_factory: pytest.TempP
     write_hand(repository.path.parent / "my-digits", 30)
     write_hand(repository.path.parent / "more-digits", 5, first=30)
     repository.environment["MNIST_MIRROR"] = str(mnist_mirror)
+    repository.environment = repository.warm_environment  # for 60 commands that would import TensorFlow each
     return repository
 
 

@@ -61,6 +61,7 @@ def test_a_change_of_the_recipe_reruns_from_train_on_and_back_comes_from_the_cac
     assert experiment.run("git", "status", "--short") == ""
 
 
+@pytest.mark.slow
 def test_what_was_committed_by_force_does_not_come_back_for_another_split(repository: Repository):
     """`dvc commit` puts any stage into the run cache, which overlooks parameters named `size` (dvc#10296)."""
     held_out = metrics(repository, "data")["validation"]
@@ -80,6 +81,7 @@ def test_another_network_is_chosen_by_its_name(another_network: Path, finished: 
     assert metrics(Repository(another_network / "repository", finished.home), "test")["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_network_nobody_thought_of_needs_no_code_and_no_validation_images(repository: Repository):
     repository.replace("params.yaml", "\nnetworks:\n", NEW_NETWORK)
     repository.replace("params.yaml", "network: convnet", "network: separable")
@@ -214,6 +216,7 @@ def test_damaged_files_are_refused_by_name(
         assert refused(stage, capsys).startswith(f"error: {file}")
 
 
+@pytest.mark.slow
 def test_dvc_heals_what_was_damaged(repository: Repository):
     shutil.rmtree(repository.path / "data/raw")
     shutil.rmtree(repository.path / "data/prepared")
@@ -222,6 +225,7 @@ def test_dvc_heals_what_was_damaged(repository: Repository):
     assert repository.run("git", "status", "--short") == ""
 
 
+@pytest.mark.slow
 def test_real_mnist_is_prepared_as_published(fresh: Repository, tmp_path: Path, mnist_mirror: Path):
     repository = fresh.copy(tmp_path / "repository")
     repository.environment["MNIST_MIRROR"] = str(mnist_mirror)

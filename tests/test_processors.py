@@ -17,8 +17,8 @@ from tests.processors import PROCESSORS, environment, furnish
 from tests.test_fit import SHAPES, descriptions
 
 TORTURE = settings.get_current_profile_name() == "torture"
-RANDOM = 300 if TORTURE else 15
-SHOWN = [*PROCESSORS][:: 1 if TORTURE else 2]
+RANDOM = 300 if TORTURE else 8
+SHOWN = [*PROCESSORS] if TORTURE else ["haswell", "zen4"]
 
 pytestmark = [
     pytest.mark.slow,

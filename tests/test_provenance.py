@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from tests.conftest import Repository
 from tests.test_faults import start, wait_until
 
@@ -9,6 +11,7 @@ MANY = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 12\n    batc
 FEW = (MANY[1], MANY[1].replace("12", "6"))
 
 
+@pytest.mark.slow
 def test_edits_while_a_stage_runs_are_not_taken_for_what_it_ran_on(repository: Repository):
     """Each alone is refused in tests/digits/foundation/test_provenance.py."""
     repository.replace("params.yaml", *MANY)

@@ -114,6 +114,7 @@ def test_the_network_and_its_accuracy_are_those_that_dvc_lock_has(server: Server
     assert about["classes"] == DIGITS
 
 
+@pytest.mark.slow
 def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(replaceable: Repository):
     repository = replaceable
     model = repository.path / "models/model.keras"

@@ -393,6 +393,7 @@ def test_what_the_disk_says_is_said_on_the_page(chromium: Any, home: Repository,
 # The network
 
 
+@pytest.mark.slow
 def test_a_new_network_answers_on_an_open_page(chromium: Any, replaceable: Repository):
     replaceable.run("git", "checkout", "--quiet", ".")
     replaceable.dvc("checkout")
@@ -427,11 +428,17 @@ def test_all_is_reached_by_the_keyboard_and_has_a_name(paper: Paper):
         assert role in described, described
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "window", [PHONE, DESKTOP, {"viewport": {"width": 1920, "height": 1080}}], ids=["phone", "desktop", "beamer"]
+    ("name", "scheme"),
+    [
+        ("phone", "dark"),
+        ("desktop", "light"),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in [("phone", "light"), ("desktop", "dark")]),
+        *(pytest.param("beamer", scheme, marks=pytest.mark.slow) for scheme in ("light", "dark")),
+    ],
 )
-def test_it_fits_the_window(chromium: Any, server: Server, window: dict, scheme: str, tmp_path: Path):
+def test_it_fits_the_window(chromium: Any, server: Server, name: str, scheme: str, tmp_path: Path):
+    window = WINDOWS[name]
     with opened(chromium, server, color_scheme=scheme, **window) as paper:
         paper.draw(DIGITS["7"])
         page = paper.page

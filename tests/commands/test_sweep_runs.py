@@ -182,6 +182,7 @@ def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
     assert printed.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_fits_on_no_node_is_refused(quiet: Repository):
     file = write_sweep(quiet, space=ONE_EPOCH, resources={"cpus": 1, "memory_gb": 9000})
     printed = sweep(quiet, file, fails=True)
@@ -190,6 +191,7 @@ def test_a_trial_that_fits_on_no_node_is_refused(quiet: Repository):
     assert list(Path(quiet.environment["TMPDIR"]).iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", ["nobody", "somebody else"])
 def test_an_address_where_no_ray_answers_is_refused(quiet: Repository, listener: str, tmp_path: Path):
     quiet.dvc("remote", "add", "--default", "shelf", str(tmp_path / "shelf"))

@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 VALUES = np.linspace(0.1, 9, 500).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_it_is_imported_without_what_keras_alone_would_bring_along():
     brought = "import digits.network.tensorflow, sys; print({'matplotlib', 'pandas', 'sklearn'} & sys.modules.keys())"
     later = "import matplotlib.pyplot, pandas, sklearn.base; print(matplotlib.pyplot.plot.__name__)"

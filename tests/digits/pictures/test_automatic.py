@@ -57,6 +57,7 @@ def test_what_params_yaml_says_is_so(tmp_path: Path):
     assert settled(tmp_path / "digits", Folder(kind="folder", side=40)).framing == "whole", "which no digit's frame has"
 
 
+@pytest.mark.slow
 def test_no_name_decides(tmp_path: Path):
     write_hand(tmp_path, 3)
     photographs(tmp_path / "others", 3)

@@ -109,6 +109,7 @@ def test_the_same_picture_counts_once_however_it_was_saved(images: Path, capsys:
     assert "cat/again.bmp shows the same picture as" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_are_called(tmp_path: Path):
     framed = Folder(kind="folder", framing="digit", test=0.4)
     kept = []

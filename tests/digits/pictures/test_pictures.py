@@ -349,6 +349,7 @@ def real() -> tuple[np.ndarray, np.ndarray, keras.Model]:
     return np.load(images, mmap_mode="r")[:50, ..., 0], np.load(labels)[:50], archive.load(model).model
 
 
+@pytest.mark.slow
 def test_photographs_of_real_digits_are_recognized_as_well_as_the_digits(real):
     images, labels, model = real
     generator = np.random.default_rng(0)
