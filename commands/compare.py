@@ -218,7 +218,7 @@ def test_images_of(pairs: pd.DataFrame) -> np.ndarray:
     images = read_images("test")
     places = pd.Series(range(len(names)), names)
     places = places[~places.index.duplicated()].reindex(pairs["image"])
-    if len(names) != len(images) or places.isna().any():
+    if len(names) > len(images) or places.isna().any():
         raise Refusal(f"{PREPARED} has other test images than A; `dvc repro` makes those of params.yaml")
     return images[places.astype(int)]
 

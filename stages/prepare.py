@@ -1,22 +1,27 @@
 """Join what the chosen dataset is made of, normalize its images and split the training ones.
 
-Takes data/raw/, as `fetch` and `gather` wrote it.
+Takes data/raw/, as `fetch` and `gather` wrote it, and data/corrections.csv: labels that are wrong, and the right ones.
 Gives data/prepared/{train,validation,test}_{images,labels}.npy (float32 in [0, 1] of shape (n, height, width,
-channels); uint8 or int16), data/prepared/task.json (what the classes are), metrics/data.json and
-metrics/test_images.csv (by which two revisions know the test images that they share). Images pass through a part at a
-time: memory does not grow with the dataset.
+channels); uint8 or int16), data/prepared/images.csv (which image each of them is, and the label that it came with),
+data/prepared/task.json (what the classes are), metrics/data.json and metrics/test_images.csv (by which two revisions
+know the test images that they share). Images pass through a part at a time: memory does not grow with the dataset.
+
+Test images that a correction leaves out stand behind all others, and are not counted: what is measured on the dataset
+as it was published needs them.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from digits.data import identity
+from digits.data import corrections, identity
+from digits.data.corrections import Corrected, Correction
 from digits.data.idx import IdxFile
 from digits.data.measured import DATA, TEST_IMAGES
-from digits.data.prepared import PREPARED, TASK
+from digits.data.prepared import IMAGES, PREPARED, TASK
 from digits.data.raw import FETCHED, GATHERED, Raw, Split, read_raw
 from digits.data.split import hold_out
 from digits.data.task import Task
@@ -40,35 +45,65 @@ class Source:
     """bool of shape (n,), which of its training images are for validation."""
     repeat: int
     """How many times the others are taken in an epoch."""
+    corrections: list[Correction] = field(default_factory=list)
+    """Of its images; some may be of images that it does not have."""
+
+    @cached_property
+    def train(self) -> Corrected:
+        """The labels of its training images; a Refusal where the corrections do not fit them, as for `test`."""
+        return corrections.apply(self.corrections, self.raw.train, self.raw.description.task.classes)
+
+    @cached_property
+    def test(self) -> Corrected:
+        """The labels of its test images."""
+        return corrections.apply(self.corrections, self.raw.test, self.raw.description.task.classes)
 
     def rows_to_train_on(self) -> np.ndarray:
         """Their places, ascending, as often one after the other as they are repeated."""
-        return np.tile(np.flatnonzero(~self.held_out), self.repeat)
+        return np.tile(np.flatnonzero(~self.held_out & self.train.kept), self.repeat)
+
+    def rows_to_validate_with(self) -> np.ndarray:
+        """Their places, ascending."""
+        return np.flatnonzero(self.held_out & self.train.kept)
+
+    def rows_to_test_on(self, left_out: bool = False) -> np.ndarray:
+        """Their places, ascending, or those of the images that are left out."""
+        return np.flatnonzero(self.test.kept != left_out)
+
+    def delivered(self, split: str) -> Split:
+        """The images that a split is taken from."""
+        return self.raw.test if split == "test" else self.raw.train
+
+    def corrected(self, split: str) -> Corrected:
+        """Their labels with the corrections."""
+        return self.test if split == "test" else self.train
 
 
 def read_sources(parameters: Parameters) -> list[Source]:
     """What the chosen dataset is made of, with the labels of the first one's classes, and what is held out of it.
 
     Raises:
-        Refusal: they do not go together, or no image is left to train on, or to test on.
+        Refusal: they do not go together, or with the corrections, or no image is left to train on, or to test on.
     """
     name = parameters.fetch.dataset
     chosen = parameters.datasets[name]
     repeat = chosen.repeat if isinstance(chosen, Join) else {}
     together = joined(name, {of: read_raw(folder_of(of, source)) for of, source in parameters.sources().items()})
     validation = parameters.prepare.validation
+    written = corrections.read_corrections().values()
     sources = []
     for of, raw in together.items():
         times = repeat.get(of, 1)  # what is not trained on validates nothing either
-        sources.append(Source(of, raw, hold_out(raw, validation) & (times > 0), times))
+        of_it = [row for row in written if row.dataset == of]
+        sources.append(Source(of, raw, hold_out(raw, validation) & (times > 0), times, of_it))
     for split, counts in (
         ("training", [len(source.rows_to_train_on()) for source in sources]),
-        ("test", [len(source.raw.test.labels) for source in sources]),
+        ("test", [len(source.rows_to_test_on()) for source in sources]),
     ):
         if not sum(counts):
             raise Refusal(f"{name} has no {split} images; add images")
     task = sources[0].raw.description.task
-    untaught = classes_without([source.raw.train.labels[source.rows_to_train_on()] for source in sources], task)
+    untaught = classes_without([source.train.labels[source.rows_to_train_on()] for source in sources], task)
     if untaught:
         raise Refusal(f"{name} has no image to train on of {untaught}; add images")
     return sources
@@ -140,17 +175,35 @@ def write_images(name: str, parts: list[tuple[IdxFile, np.ndarray]]) -> None:
                         file.write(part.astype(np.float32) / np.float32(255))
 
 
-def write_split(name: str, parts: list[tuple[Split, np.ndarray]]) -> None:
-    """Write a split's images and labels to data/prepared/, of each source those at some places."""
-    write_images(name, [(split.images, rows) for split, rows in parts])
+def write_split(name: str, parts: list[tuple[Source, np.ndarray]]) -> pd.DataFrame:
+    """Write a split's images and labels to data/prepared/, of each source those at some places.
+
+    Returns:
+        Its rows of data/prepared/images.csv.
+    """
+    found = [(source, source.delivered(name), source.corrected(name), rows) for source, rows in parts]
+    write_images(name, [(delivered.images, rows) for _, delivered, _, rows in found])
     with replacing(PREPARED / f"{name}_labels.npy") as partial:
-        np.save(partial, np.concatenate([split.labels[rows] for split, rows in parts]))
+        np.save(partial, np.concatenate([corrected.labels[rows] for _, _, corrected, rows in found]))
+    classes = np.array([*parts[0][0].raw.description.task.classes, ""])
+    tables = [
+        pd.DataFrame({
+            "split": name,
+            "dataset": source.name,
+            "image": identity.names(delivered.identities[rows]),
+            "was": classes[delivered.labels[rows]],
+            "is": classes[np.where(corrected.kept, corrected.labels, -1)[rows]],
+        })
+        for source, delivered, corrected, rows in found
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True)
 
 
-def leaks(sources: list[Source]) -> dict[str, np.ndarray]:
-    """By source, which of its test images stand among the images to train on or to validate with: bool of (n,)."""
-    known = np.concatenate([identity.numbers(source.raw.train.identities) for source in sources])
-    return {source.name: np.isin(identity.numbers(source.raw.test.identities), known) for source in sources}
+def leaks(sources: list[Source]) -> dict[str, int]:
+    """By source, how many of its test images stand among the images to train on or to validate with."""
+    known = np.concatenate([identity.numbers(source.raw.train.identities[source.train.kept]) for source in sources])
+    tested = {source.name: identity.numbers(source.raw.test.identities[source.test.kept]) for source in sources}
+    return {name: int(np.isin(images, known).sum()) for name, images in tested.items()}
 
 
 def summarize(name: str, sources: list[Source]) -> dict[str, object]:
@@ -159,27 +212,48 @@ def summarize(name: str, sources: list[Source]) -> dict[str, object]:
     of_sources = {source.name: count(source, leaking[source.name]) for source in sources}
     if len(sources) == 1:
         return {"dataset": name, **of_sources[name]}
-    labels = np.concatenate([source.raw.train.labels[source.rows_to_train_on()] for source in sources])
+    labels = np.concatenate([source.train.labels[source.rows_to_train_on()] for source in sources])
     whole = {
         "train": len(labels),
-        "validation": sum(int(source.held_out.sum()) for source in sources),
-        "test": sum(len(source.raw.test.labels) for source in sources),
+        "validation": sum(len(source.rows_to_validate_with()) for source in sources),
+        "test": sum(len(source.rows_to_test_on()) for source in sources),
         **class_shares(labels, sources[0].raw.description.task),
-        "leakage": sum(int(leaking[source.name].sum()) for source in sources),
+        "leakage": sum(leaking.values()),
     }
     return {"dataset": name, **whole, "sources": of_sources}
 
 
-def count(source: Source, leaking: np.ndarray) -> dict[str, object]:
-    """The numbers of one source, of whose test images `leaking` is."""
-    description = source.raw.description
-    numbers: dict[str, object] = {
-        "train": int((~source.held_out).sum()),
-        "validation": int(source.held_out.sum()),
-        "test": len(source.raw.test.labels),
-        **class_shares(source.raw.train.labels[~source.held_out], description.task),
-        "leakage": int(leaking.sum()),
+def unused_corrections(sources: list[Source]) -> int:
+    """How many rows of data/corrections.csv are of no image here: another dataset may have it."""
+    written = corrections.read_corrections().keys()
+    if not written:
+        return 0
+    known = {
+        (source.name, image)
+        for source in sources
+        for split in (source.raw.train, source.raw.test)
+        for image in identity.names(split.identities)
     }
+    return len(written - known)
+
+
+def count(source: Source, leaking: int) -> dict[str, object]:
+    """The numbers of one source, of whose test images so many stand among those to train on, too."""
+    description = source.raw.description
+    to_train_on = ~source.held_out & source.train.kept
+    numbers: dict[str, object] = {
+        "train": int(to_train_on.sum()),
+        "validation": len(source.rows_to_validate_with()),
+        "test": len(source.rows_to_test_on()),
+        **class_shares(source.train.labels[to_train_on], description.task),
+        "leakage": leaking,
+    }
+    if source.train.changed.any() or source.test.changed.any():
+        numbers["corrected"] = {
+            "train": int((source.train.changed & ~source.held_out).sum()),
+            "validation": int((source.train.changed & source.held_out).sum()),
+            "test": int(source.test.changed.sum()),
+        }
     if description.by_content:
         numbers |= {"duplicates": description.duplicates, "unreadable": description.unreadable}
     return numbers | ({"repeat": source.repeat} if source.repeat != 1 else {})
@@ -195,15 +269,20 @@ def main() -> None:
     parameters = read_parameters()
     sources = read_sources(parameters)
 
-    write_split("train", [(source.raw.train, source.rows_to_train_on()) for source in sources])
-    write_split("validation", [(source.raw.train, np.flatnonzero(source.held_out)) for source in sources])
-    write_split("test", [(source.raw.test, np.arange(len(source.raw.test.labels))) for source in sources])
-    write_json(TASK, asdict(sources[0].raw.description.task))
-    names = identity.names(np.concatenate([source.raw.test.identities for source in sources]))
-    write_table(TEST_IMAGES, pd.DataFrame({"image": names}))
+    train = write_split("train", [(source, source.rows_to_train_on()) for source in sources])
+    validation = write_split("validation", [(source, source.rows_to_validate_with()) for source in sources])
+    left_out = [(source, source.rows_to_test_on(left_out=True)) for source in sources]
+    test = write_split("test", [(source, source.rows_to_test_on()) for source in sources] + left_out)
+    task = sources[0].raw.description.task
+    write_table(IMAGES, pd.concat([train, validation, test]))
+    write_table(TEST_IMAGES, test.loc[test["is"] != "", ["image"]])
+    write_json(TASK, asdict(task))
     numbers = summarize(parameters.fetch.dataset, sources)
+    unused = unused_corrections(sources)
+    if unused:
+        numbers["unused_corrections"] = unused
     write_json(DATA, numbers)
-    unmeasured = classes_without([source.raw.test.labels for source in sources], sources[0].raw.description.task)
+    unmeasured = classes_without([source.test.labels[source.rows_to_test_on()] for source in sources], task)
     if unmeasured:
         print(f"no test image is of {unmeasured}: macro_f1 is of the other classes")
     if numbers["leakage"]:

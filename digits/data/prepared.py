@@ -3,13 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import read_array, read_json, release
+from digits.foundation.tables import read_table
 
 PREPARED = Path("data/prepared")
 TASK = PREPARED / "task.json"
+IMAGES = PREPARED / "images.csv"
+"""A row an image, in the order of the splits' arrays: `split`, `dataset`, `image` (the letters of its identity), the
+class that it `was` delivered as, and which it `is`, empty where it is left out."""
+_IMAGE_COLUMNS = {"split": str, "dataset": str, "image": str, "was": str, "is": str}
 
 
 def read_task() -> Task:
@@ -59,6 +65,19 @@ def read_labels(split: str, classes: int) -> np.ndarray:
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise Refusal(f"{path} has the label {wrong}, expected 0 to {classes - 1}")
     return labels
+
+
+def read_image_table(split: str, images: int) -> pd.DataFrame:
+    """Which image each one of a split is: its rows of data/prepared/images.csv.
+
+    Raises:
+        Refusal: the file is no such table, or has another number of rows for the split than there are images.
+    """
+    table = read_table(IMAGES, _IMAGE_COLUMNS)
+    table = table[table["split"] == split].reset_index(drop=True)
+    if len(table) != images:
+        raise Refusal(f"{IMAGES} has {len(table):,} rows for {images:,} {split} images; `dvc repro` makes it anew")
+    return table
 
 
 def read_split(split: str, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits.data.corrections import Correction
 from digits.data.idx import IdxFile, write_idx
 from digits.data.prepared import read_images
 from digits.data.raw import Description, Raw, Split
@@ -127,3 +128,37 @@ def test_a_folder_may_lack_classes_and_its_labels_become_the_others():
     assert together["two"].train.labels.tolist() == [2, 0] * 3
     assert together["one"].train.labels.tolist() == [0, 1, 2] * 3
     assert together["two"].description.task.classes == ["a", "b", "c"]
+
+
+def test_what_is_left_out_is_counted_nowhere_and_what_is_corrected_by_split():
+    held_out = np.arange(200) >= 198
+    names = [IDENTITIES[place].tobytes().hex() for place in range(300)]
+    rows = [
+        Correction(names[0], "some", "a", "b"),  # to train on
+        Correction(names[1], "some", "a", ""),
+        Correction(names[199], "some", "j", ""),  # to validate with; a test image too
+        Correction(names[200], "some", "a", "c"),  # to test on
+        Correction(names[2], "some", "a", "a"),  # found right
+    ]
+    source = Source("some", raw(LABELS, IDENTITIES[:200], IDENTITIES[200:203]), held_out, 1, rows)
+    assert source.rows_to_train_on().tolist() == [0, *range(2, 198)]
+    assert source.rows_to_validate_with().tolist() == [198]
+    numbers = prepare.summarize("some", [source])
+    assert [numbers[split] for split in ("train", "validation", "test")] == [197, 1, 3]
+    assert numbers["largest_class"] == round(28 / 197, 6)
+    assert numbers["corrected"] == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_test_images_that_are_left_out_stand_behind_the_others():
+    rows = [Correction(IDENTITIES[1].tobytes().hex(), "some", "a", "")]
+    source = Source("some", raw(LABELS[:1], IDENTITIES[200:201], IDENTITIES[:3]), np.zeros(1, bool), 1, rows)
+    assert source.rows_to_test_on().tolist() == [0, 2]
+    assert source.rows_to_test_on(left_out=True).tolist() == [1]
+
+
+def test_leaving_one_of_two_equal_images_out_ends_the_leakage():
+    leaking = raw(LABELS[:3], IDENTITIES[:3], IDENTITIES[2:3])
+    rows = [Correction(IDENTITIES[2].tobytes().hex(), "some", "a", "")]
+    none = np.zeros(3, bool)
+    assert prepare.leaks([Source("some", leaking, none, 1)]) == {"some": 1}
+    assert prepare.leaks([Source("some", leaking, none, 1, rows)]) == {"some": 0}
