@@ -1,0 +1,1 @@
+"""Find the labels that lie: `python -m commands.review`."""

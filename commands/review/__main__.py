@@ -1,0 +1,158 @@
+"""Find the labels that lie: `python -m commands.review [DATASET]`.
+
+Every image gets a probability of its label from a network that was not trained on it: a test image from the trained
+one, a training image from one of four that the recipe of params.yaml trained on the other three quarters. The least
+probable labels come first, without those that stand in data/corrections.csv already. Besides, images are named that
+stand on both sides of the split.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from commands.review import held_out, relatives
+from commands.review.stages_apart import workspace_as
+from commands.review.suspects import Images, rank, read_prepared
+from digits.data.corrections import read_corrections
+from digits.foundation.command import Refusal, png_path, run
+from digits.foundation.parameters import read_parameters
+from digits.foundation.tables import write_table
+from digits.network import archive, inference, reproducibility
+
+WORST, DRAWN = 20, 60
+DPI = 120
+COLUMNS = ["split", "dataset", "image", "label", "probability", "likely", "likely_probability"]
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "dataset", metavar="DATASET", nargs="?",
+        help="an entry of params.yaml's datasets; another than the chosen one is prepared and trained on beside it",
+    )  # fmt: skip
+    parser.add_argument("--show", metavar="FILE.png", type=png_path, help=f"draw the {DRAWN} most doubtful images")
+    parser.add_argument("--csv", metavar="FILE.csv", type=Path, help="write a row an image, the most doubtful first")
+    parser.add_argument("--json", action="store_true", help=f"print the {WORST} most doubtful as JSON, for programs")
+    return parser.parse_args()
+
+
+def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np.ndarray:
+    """What networks that were not trained on them say of the images: logarithms of probabilities, (n, classes)."""
+    network = read_parameters()
+    taught = np.flatnonzero(~images.in_test)
+    epochs = network.networks[network.chosen_network()].epochs_on(len(taught) * (held_out.FOLDS - 1) // held_out.FOLDS)
+    found = np.zeros((len(images.labels), len(images.task.classes)))
+    with tqdm(total=held_out.FOLDS * epochs, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def told(fold: int, epoch: int) -> None:
+            bar.update(fold * epochs + epoch - bar.n)
+
+        found[taught] = held_out.log_probabilities(
+            images.pixels[taught], images.labels[taught], held_out.folds(images.identities[taught]), images.task,
+            parameters, told,
+        )  # fmt: skip
+    tested = np.flatnonzero(images.in_test)
+    if len(tested):
+        found[tested] = inference.log_probabilities(classifier.model, images.pixels[tested])
+    return found
+
+
+def on_both_sides(images: Images, model: Any) -> pd.DataFrame:
+    """Test images of which a training or validation image is nearly a copy, the most alike first.
+
+    Returns:
+        A row a test image: `test` and `training` (the two images), their `test_label` and `training_label`, `alike`
+        (the correlation of their pixels).
+    """
+    tested, taught = np.flatnonzero(images.in_test), np.flatnonzero(~images.in_test)
+    features = relatives.last_hidden(model, images.pixels)
+    near = relatives.nearest(features, tested, taught, relatives.LOOKED_AT)
+    alike = np.stack([relatives.correlation(images.pixels[tested], images.pixels[column]) for column in near.T])
+    best = alike.argmax(axis=0)
+    names, classes = images.table["image"].to_numpy(), np.array(images.task.classes)
+    closest = near[np.arange(len(tested)), best]
+    table = pd.DataFrame({
+        "test": names[tested],
+        "test_label": classes[images.labels[tested]],
+        "training": names[closest],
+        "training_label": classes[images.labels[closest]],
+        "alike": alike.max(axis=0).round(4),
+    })  # fmt: skip
+    table = table[table["alike"] >= relatives.NEARLY]
+    return table.sort_values("alike", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def report(ranked: pd.DataFrame, copies: pd.DataFrame, images: Images) -> str:
+    """What was found, for a person to read."""
+    shown = ranked.head(WORST)
+    wide = max([5, *(len(name) for name in pd.unique(shown[["label", "likely"]].to_numpy().ravel()))])
+    lines = [
+        f"{len(images.labels):,} images of {len(images.task.classes)} classes; the labels that are least believed:",
+        f"{'image':16}  {'split':10}  {'label':{wide}}  {'':7}  {'rather':{wide}}",
+        *(
+            f"{row.image}  {row.split:10}  {row.label:{wide}}  {row.probability:7.2%}  {row.likely:{wide}}  "
+            f"{row.likely_probability:7.2%}"
+            for row in shown.itertuples()
+        ),
+    ]
+    if len(copies):
+        lines += [
+            "",
+            f"{len(copies):,} test images have a training or validation image that is nearly the same:",
+            *(
+                f"{row.test} ({row.test_label}) and {row.training} ({row.training_label}), correlation {row.alike:.4f}"
+                for row in copies.head(WORST).itertuples()
+            ),
+        ]
+    return "\n".join(lines)
+
+
+def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
+    """Draw the most doubtful images, each with its label and what it is rather."""
+    from digits.results.drawing import draw_images, shortened, use_style, write_figure
+
+    use_style()
+    shown = ranked.head(DRAWN)
+    columns = (shown[name] for name in ("label", "likely", "likely_probability"))
+    captions = [
+        f"is {shortened(label, 10)}?\n{shortened(likely, 10)} {probability:.0%}"
+        for label, likely, probability in zip(*columns, strict=True)
+    ]
+    title = f"The {len(shown)} labels that are least believed"
+    write_figure(path, draw_images(images.pixels[shown["place"]], captions, 10, title), DPI)
+
+
+def main() -> None:
+    """Read the command line, judge, print."""
+    arguments = read_arguments()
+    with workspace_as(arguments.dataset) as parameters:
+        images = read_prepared()
+        known = read_corrections()
+        settings = read_parameters()
+        reproducibility.compute_reproducibly(settings.seed, settings.threads, settings.instructions)
+        classifier = archive.load()
+        if classifier.task != images.task:
+            raise Refusal(f"{archive.PATH} is of other classes than data/prepared; `dvc repro` trains it anew")
+        ranked = rank(images, judge(images, parameters, classifier), known)
+        copies = on_both_sides(images, classifier.model) if images.in_test.any() else pd.DataFrame()
+    if arguments.csv:
+        write_table(arguments.csv, ranked[COLUMNS])
+    if arguments.show:
+        draw(images, ranked, arguments.show)
+    if arguments.json:
+        worst = ranked[COLUMNS].head(WORST).to_dict("records")
+        print(json.dumps({"suspects": worst, "on_both_sides": copies.to_dict("records")}, indent=2))
+    else:
+        print(report(ranked, copies, images))
+
+
+if __name__ == "__main__":
+    run(main)

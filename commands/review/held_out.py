@@ -1,0 +1,75 @@
+"""What networks say of images that they were not trained on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from commands.review.stages_apart import folder_apart, run_stage
+from digits.data.identity import draw
+from digits.data.prepared import PREPARED, TASK
+from digits.data.task import Task
+from digits.foundation.files import write_json
+from digits.network import archive, inference
+
+FOLDS = 4
+PART = 1000  # images in memory at a time
+
+
+def folds(identities: np.ndarray) -> np.ndarray:
+    """The fold of each image, 0 to below FOLDS, which follows from its identity alone: equal images are in one.
+
+    Args:
+        identities: uint8 of shape (n, 8).
+    """
+    return (draw(identities, "fold") * FOLDS).astype(int)
+
+
+def log_probabilities(
+    images: np.ndarray, labels: np.ndarray, of_fold: np.ndarray, task: Task, parameters: str,
+    told: Callable[[int, int], None],
+) -> np.ndarray:  # fmt: skip
+    """How probable the classes of each image are for a network that was trained, as `train` does, on the other folds.
+
+    Args:
+        images: float32 of shape (n, height, width, channels) in [0, 1].
+        labels: uint8 or int16 of shape (n,).
+        of_fold: shape (n,), as `folds` gives it.
+        task: what the classes are.
+        parameters: the content of params.yaml.
+        told: is given a fold and how many of its epochs are over, now and then.
+
+    Returns:
+        float64 of shape (n, classes), logarithms.
+
+    Raises:
+        Refusal: the network cannot be trained on so few images.
+    """
+    found = np.zeros((len(images), len(task.classes)))
+    for fold in range(FOLDS):
+        with folder_apart(parameters) as folder:
+            held = of_fold == fold
+            _write_split(folder, "train", images, labels, np.flatnonzero(~held))
+            _write_split(folder, "validation", images, labels, np.arange(0))
+            write_json(folder / TASK, {"classes": task.classes, "framing": task.framing})
+            history = folder / "plots/history.csv"
+            run_stage(folder, "train", lambda: told(fold, _lines(history) - 1))  # noqa: B023 (it is called here)
+            model = archive.load(folder / archive.PATH).model
+        places = np.flatnonzero(held)
+        found[places] = inference.log_probabilities(model, images[places])
+        told(fold + 1, 0)
+    return found
+
+
+def _write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray, places: np.ndarray) -> None:
+    """Write a split's files as `prepare` does, a part at a time."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(places), *images.shape[1:])}
+    with (folder / PREPARED / f"{name}_images.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(places), PART):
+            file.write(images[places[start : start + PART]].tobytes())
+    np.save(folder / PREPARED / f"{name}_labels.npy", labels[places])
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 1
