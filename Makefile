@@ -13,9 +13,13 @@ help: ## list what can be made
 repro: .venv/installed ## run the pipeline: dvc repro (on scikit-learn's digits where no MNIST can be had)
 	@sh make/repro.sh
 
+.PHONY: install
+install: .venv/installed ## install what is pinned in requirements.txt, into .venv
+
 .PHONY: experiments
-experiments: .venv/installed ## show the experiments side by side
-	COLUMNS=100 dvc exp show --no-pager --drop '.*' --keep '^(Experiment|network|dataset|seed|val_accuracy|accuracy|errors)$$'
+experiments: .venv/installed ## show the experiments side by side: what differs between them, and what came out
+	COLUMNS=120 dvc exp show --no-pager --only-changed --keep '^(Experiment|val_accuracy|accuracy|errors)$$' --drop \
+		'^(Created|State|.*/.*|requirements.txt|[a-z]+_[a-z_0-9]+|dataset|train|validation|test|parameters|leakage)$$'
 
 .PHONY: draw
 draw: .venv/installed-draw ## open a page to draw on, which reads as you draw and keeps what you drew

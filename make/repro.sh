@@ -46,8 +46,11 @@ fi
 dvc plots show >"$said/page" || exit
 python - "$(cat "$said/page")" <<'EOF'
 import json
+import subprocess
 import sys
 from pathlib import Path
+
+import yaml
 
 test = json.loads(Path("metrics/test.json").read_text())
 print(f"""
@@ -56,4 +59,21 @@ every chart and picture: {sys.argv[1]}
 next: export PATH=$PWD/.venv/bin:$PATH, then
   python -m commands.predict docs/samples            # or pictures of your own digits
   dvc exp run -n one-hidden-layer -S network=relu-128  # another network; README.md goes on""")
+
+# Where other outputs came out than were committed, and those are in no cache here, there is no way back to them.
+committed = subprocess.run(["git", "show", "HEAD:dvc.lock"], capture_output=True, text=True, check=False).stdout
+outputs = [out for stage in (yaml.safe_load(committed) or {}).get("stages", {}).values() for out in stage.get("outs", [])]
+kept = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False).stdout.splitlines()
+cache = Path(subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False).stdout.strip())
+missing = [
+    out["path"]
+    for out in outputs
+    if out["path"] not in kept and not (cache / "files/md5" / out["md5"][:2] / out["md5"][2:]).exists()
+]
+if missing:
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    print(f"""
+{missing[0]}{more} came out otherwise than the last commit has it, whose bytes are not here:
+git checkout . && dvc checkout would not find them. To have a way back, commit what is here first:
+  git commit -am 'As it comes out here'""")
 EOF

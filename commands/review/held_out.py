@@ -1,5 +1,6 @@
 """What networks say of images that they were not trained on."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,12 +46,13 @@ def log_probabilities(
     Raises:
         Refusal: the network cannot be trained on so few images.
     """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are compiled one after another
     found = np.zeros((len(images), len(task.classes)))
     for fold in range(FOLDS):
         with folder_apart(parameters) as folder:
             held = of_fold == fold
-            _write_split(folder, "train", images, labels, np.flatnonzero(~held))
-            _write_split(folder, "validation", images, labels, np.arange(0))
+            write_split(folder, "train", images, labels, np.flatnonzero(~held))
+            write_split(folder, "validation", images, labels, np.arange(0))
             write_json(folder / TASK, {"classes": task.classes, "framing": task.framing})
             history = folder / "plots/history.csv"
             run_stage(folder, "train", lambda: told(fold, _lines(history) - 1))  # noqa: B023 (it is called here)
@@ -61,7 +63,7 @@ def log_probabilities(
     return found
 
 
-def _write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray, places: np.ndarray) -> None:
+def write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray, places: np.ndarray) -> None:
     """Write a split's files as `prepare` does, a part at a time."""
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(places), *images.shape[1:])}
     with (folder / PREPARED / f"{name}_images.npy").open("wb") as file:

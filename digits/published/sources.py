@@ -163,7 +163,7 @@ def fetch_files(name: str, published: Idx, mirrors: list[str], cache: Path) -> F
             failures.append(f"  {source}: {reason(error)}")
             continue
         print(f"{name} from {source}")
-        if "://" in source:
+        if source != str(cache):
             keep(files, cache)
         return files
     variable = mirror_variable(name)
@@ -184,7 +184,7 @@ def reason(error: BaseException) -> str:
 
 
 def keep(files: Files, cache: Path) -> None:
-    """Leave downloaded files for the next fetch, where the cache can be written."""
+    """Leave files for the next fetch, which may have no network and no such folder, where the cache can be written."""
     try:
         for name, content in files.items():
             write_bytes(cache / name, content)

@@ -158,6 +158,11 @@ def test_a_download_is_kept_and_not_repeated(mirror: Path, tmp_path: Path):
         assert server.asked == 4
 
 
+def test_what_came_from_a_folder_is_there_when_the_folder_is_not(mirror: Path, tmp_path: Path):
+    assert fetched([str(mirror)], tmp_path / "cache") == FILES
+    assert fetched([str(tmp_path / "absent")], tmp_path / "cache") == FILES
+
+
 def test_a_damaged_cache_is_passed_over_and_mended(mirror: Path, tmp_path: Path):
     with serving(mirror) as server:
         fetched([server.url], tmp_path / "cache")

@@ -1,0 +1,114 @@
+"""Which labels are doubted first, which images are alike, and the command from the data to the corrected network."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from commands.review import held_out, relatives
+from commands.review.stages_apart import folder_apart, run_stage
+from commands.review.suspects import Images, rank
+from digits.data.corrections import Correction
+from digits.data.task import Task
+from digits.foundation.command import Refusal
+from digits.network.tensorflow import keras
+from tests.conftest import ROOT, Repository
+from tests.hand import write_hand
+
+TASK = Task(["a", "b", "c"], "whole")
+
+
+def images_of(*labels: int) -> Images:
+    names = [f"{place:016x}" for place in range(len(labels))]
+    classes = [TASK.classes[label] for label in labels]
+    table = pd.DataFrame({"split": "train", "dataset": "some", "image": names, "was": classes, "is": classes})
+    return Images(TASK, np.zeros((len(labels), 4, 4, 1), np.float32), np.array(labels, np.uint8), table)
+
+
+def test_what_another_class_takes_for_sure_comes_before_what_no_class_takes():
+    said = np.log([[0.98, 0.01, 0.01], [0.3, 0.36, 0.34], [0.1, 0.05, 0.85], [0.4, 0.2, 0.4]])
+    ranked = rank(images_of(0, 0, 0, 1), said, {})
+    assert ranked["place"].tolist() == [2, 3, 1, 0]
+    first = ranked.iloc[0]
+    assert (first["label"], first["probability"], first["likely"], first["likely_probability"]) == ("a", 0.1, "c", 0.85)
+
+
+def test_nobody_is_asked_again_for_what_stands_in_the_corrections():
+    known = {("some", f"{0:016x}"): Correction(f"{0:016x}", "some", "a", "a")}
+    other = {("other", f"{1:016x}"): Correction(f"{1:016x}", "other", "a", "a")}
+    ranked = rank(images_of(0, 1), np.log(np.full((2, 3), 1 / 3)), known | other)
+    assert ranked["place"].tolist() == [1]
+
+
+def test_equal_images_are_in_one_fold_and_each_fold_has_its_share():
+    identities = np.random.default_rng(0).integers(0, 256, (4000, 8), np.uint8)
+    of_fold = held_out.folds(np.concatenate([identities, identities[:50]]))
+    np.testing.assert_array_equal(of_fold[:50], of_fold[4000:])
+    shares = np.bincount(of_fold, minlength=held_out.FOLDS) / len(of_fold)
+    assert abs(shares - 1 / held_out.FOLDS).max() < 0.03
+
+
+def test_what_a_stage_refuses_is_refused_here():
+    parameters = (ROOT / "params.yaml").read_text().replace("network: convnet #", "network: nobody #")
+    with folder_apart(parameters) as folder, pytest.raises(Refusal, match="nobody"):
+        run_stage(folder, "train")
+    assert not folder.exists()
+
+
+def test_a_shifted_copy_correlates_and_another_image_does_not():
+    noise = np.random.default_rng(0).random((6, 12, 12, 3)).astype(np.float32)
+    assert relatives.correlation(noise, np.roll(noise, (1, -2), axis=(1, 2))).min() > 0.999
+    assert relatives.correlation(noise, noise[::-1]).max() < 0.5
+    assert relatives.correlation(noise, np.zeros_like(noise)).max() == 0
+
+
+@pytest.mark.parametrize("layers", [["Flatten", "Dense"], ["Dense", "ReLU", "Dense", "ReLU"]])
+def test_the_nearest_are_those_of_the_same_direction(layers: list[str]):
+    given = {"Dense": {"units": 8}}
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Input((4, 4, 1)), keras.layers.Flatten()])
+    for name in layers:
+        model.add(getattr(keras.layers, name)(**given.get(name, {})))
+    images = np.random.default_rng(0).random((9, 4, 4, 1)).astype(np.float32)
+    images[7] = images[2]
+    features = relatives.last_hidden(model, images)
+    np.testing.assert_allclose((features**2).sum(axis=1), 1, rtol=1e-5)
+    near = relatives.nearest(features, np.array([2, 5]), np.arange(9), 3)
+    assert near[0, 0] == 7
+    assert near.shape == (2, 3)
+    assert 5 not in near[1]
+    assert not relatives.nearest(features, np.array([2]), np.array([2]), 3).size
+
+
+@pytest.mark.slow
+def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: Repository, tmp_path):
+    repository = finished.copy(tmp_path / "repository")
+    folder = repository.path / "data/own/images"
+    write_hand(folder, 30)
+    misfiled = sorted((folder / "4").iterdir())[:3]
+    for file in misfiled:
+        file.rename(folder / "7" / f"from-4-{file.name}")
+    repository.replace("params.yaml", "dataset: digits", "dataset: own")
+    repository.replace("params.yaml", "take: few-pictures", "take: relu-128-128")
+    repository.dvc("repro", "evaluate")
+    repository.commit("My hand")
+
+    said = json.loads(repository.run("python", "-m", "commands.review", "--json", "--csv", "all.csv"))
+    worst = [row for row in said["suspects"][:6] if (row["label"], row["likely"]) == ("7", "4")]
+    assert len(worst) >= 2
+    again = repository.run("python", "-m", "commands.review", "--json", "--csv", "again.csv")
+    assert json.loads(again) == said
+    assert (repository.path / "again.csv").read_bytes() == (repository.path / "all.csv").read_bytes()
+
+    with (repository.path / "data/corrections.csv").open("a") as file:
+        for row in worst:
+            file.write(f"{row['image']},own,7,4,a four\n")
+    repository.dvc("repro", "evaluate")
+    numbers = json.loads((repository.path / "metrics/data.json").read_text())
+    assert sum(numbers["corrected"].values()) == len(worst)
+    told = json.loads(repository.run("python", "-m", "commands.review", "--json"))
+    assert not {row["image"] for row in worst} & {row["image"] for row in told["suspects"]}
+    repository.run("git", "checkout", "--", ".")
+    repository.dvc("checkout")
+    assert "up to date" in repository.dvc("status", "evaluate")
