@@ -2,7 +2,8 @@
 
 Takes models/model.keras and pictures of what it was trained to tell apart. If that are digits, one a picture, dark on
 light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form. A network whose
-dataset is framed `whole` sees the whole picture.
+dataset is framed `whole` sees the whole picture. Of folders that are called as classes are, as in data/own/images, it
+says how many pictures are right, and which are not.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.parameters import read_parameters
 from digits.pictures.decoding import SUFFIXES
 from digits.pictures.framing import read_picture
+from digits.pictures.layout import name_of, walk
 from digits.results.answers import entry, in_doubt, two_best
 
 if TYPE_CHECKING:
@@ -26,28 +28,73 @@ if TYPE_CHECKING:
 
 MOST_DRAWN = 60
 MOST_BARS = 6
+MOST_LEFT_OUT = 10  # of a folder's files, that are named
 
 
-def contents(names: list[str]) -> Iterator[tuple[str, bytes | Refusal]]:
-    """Each image's name and file, or why there is none: the files named, a folder's images in order, - as it comes."""
+class Picture(NamedTuple):
+    """A picture that was asked about."""
+
+    name: str
+    """Its path as it can be printed, whatever letters that has."""
+    content: bytes | Refusal
+    """Its file, or why there is none."""
+    actual: str = ""
+    """The class that its folder is called by; empty where none is."""
+
+
+def pictures(names: list[str], classes: list[str]) -> Iterator[Picture]:
+    """The files named, all pictures below a folder in order, - as it comes; what a folder holds besides is told."""
     for name in names:
-        path = Path(name)
-        try:
-            if name == "-":
-                yield name, sys.stdin.buffer.read()
-            elif path.is_dir():
-                files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-                if not files:
-                    yield name, Refusal(f"holds no image, expected files that end in {', '.join(sorted(SUFFIXES))}")
-                yield from contents([str(file) for file in files])
-            elif path.exists() and not path.is_file():
-                yield name, Refusal("is no file, expected - to read a pipe from standard input")
-            else:
-                yield name, path.read_bytes()
-        except FileNotFoundError:
-            yield name, Refusal("is missing")
-        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-            yield name, Refusal(f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        if name != "-" and Path(name).is_dir():
+            yield from below(Path(name), classes)
+        else:
+            yield Picture(_printable(name), read(name))
+
+
+def below(folder: Path, classes: list[str]) -> Iterator[Picture]:
+    """The pictures below a folder, however deep; says which files it leaves out, and why."""
+    try:
+        entries = list(walk(folder, root=None))
+    except OSError as error:
+        yield Picture(_printable(error.filename), Refusal(f"cannot be read: {error.strerror}"))
+        return
+    left_out = [one for one in entries if one.left_out]
+    for path, why, _ in left_out[:MOST_LEFT_OUT]:
+        print(f"left out: {_printable(path)}: {why}", file=sys.stderr)
+    if len(left_out) > MOST_LEFT_OUT:
+        print(f"left out: {len(left_out) - MOST_LEFT_OUT:,} more of {_printable(folder)}", file=sys.stderr)
+    found = [one.path for one in entries if not one.left_out]
+    if not found:
+        expected = ", ".join(sorted(SUFFIXES))
+        yield Picture(_printable(folder), Refusal(f"holds no image, expected files that end in {expected}"))
+    actual = [class_of(path.relative_to(folder).parent, classes) for path in found]
+    if not any(actual):
+        actual = [class_of(Path(folder.name), classes)] * len(found)
+    for path, known in zip(found, actual, strict=True):
+        yield Picture(_printable(path), read(str(path)), known)
+
+
+def class_of(folders: Path, classes: list[str]) -> str:
+    """The first of the folders on a path that is called as a class is; empty where none is."""
+    return next((name for part in folders.parts if (name := name_of(Path(part))) in classes), "")
+
+
+def read(name: str) -> bytes | Refusal:
+    """A file, or why there is none."""
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read()
+        if Path(name).exists() and not Path(name).is_file():
+            return Refusal("is no file, expected - to read a pipe from standard input")
+        return Path(name).read_bytes()
+    except FileNotFoundError:
+        return Refusal("is missing")
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        return Refusal(f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _printable(path: str | Path) -> str:
+    return os.fsencode(path).decode(errors="replace")
 
 
 def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
@@ -55,6 +102,28 @@ def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
     found, runner_up = two_best(probabilities)
     said = f"{classes[found]} ({probabilities[found]:.1%})"
     return f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})" if in_doubt(probabilities) else said
+
+
+def told(sorted_in: list[tuple[Picture, np.ndarray]], classes: list[str]) -> list[str]:
+    """How many pictures the network reads as their folders are called, and the others, the surest first.
+
+    Args:
+        sorted_in: pictures that lie in folders called as classes are, each with its probabilities of shape (classes,).
+        classes: their names.
+    """
+    from digits.results.accuracy import wilson_interval  # by SciPy's statistics, which take half a second
+
+    wrong = [one for one in sorted_in if classes[two_best(one[1])[0]] != one[0].actual]
+    right = len(sorted_in) - len(wrong)
+    low, high = wilson_interval(right, len(sorted_in))
+    return [
+        f"{right:,} of {len(sorted_in):,} right by the folders they lie in: {right / len(sorted_in):.2%}, "
+        f"95% Wilson interval {low:.2%} to {high:.2%}",
+        *(
+            f"{picture.name}: is {picture.actual}, read as {sentence(chances, classes)}"
+            for picture, chances in sorted(wrong, key=lambda one: -one[1].max())
+        ),
+    ]
 
 
 def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classes: list[str], path: Path) -> None:
@@ -118,11 +187,12 @@ def read_arguments() -> argparse.Namespace:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="a PNG, JPEG, GIF, WebP, BMP or TIFF, a folder of them, or - for stdin",
+        help="a PNG, JPEG, GIF, WebP, BMP or TIFF, a folder with any of them below it, or - for stdin",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a JSON array: path, class, confidence, probabilities by class"
-    )
+        "--json", action="store_true",
+        help="print a JSON array: path, class, confidence, probabilities by class, and what its folder says it `is`",
+    )  # fmt: skip
     parser.add_argument(
         "--show", type=png_path, metavar="FILE.png",
         help=f"draw what the network saw beside its probabilities, of the first {MOST_DRAWN} images",
@@ -139,37 +209,46 @@ def main() -> None:
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     classifier = archive.load()
     classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
-    found: list[tuple[str, np.ndarray | Refusal]] = []
-    for path, content in contents(arguments.images):
-        name = os.fsencode(path).decode(errors="replace")  # a name that is no Unicode can be printed too
+    asked: list[Picture] = []
+    found: list[np.ndarray | Refusal] = []
+    for picture in pictures(arguments.images, classes):
+        asked.append(picture._replace(content=b""))
         try:
+            content = picture.content
             image = content if isinstance(content, Refusal) else read_picture(content, classifier.task.framing, shape)
-            found.append((name, image))
+            found.append(image)
         except Refusal as refusal:
-            found.append((name, refusal))
+            found.append(refusal)
 
-    names = [name for name, image in found if isinstance(image, np.ndarray)]
-    images = np.array([image for _, image in found if isinstance(image, np.ndarray)])
+    read_ones = [picture for picture, image in zip(asked, found, strict=True) if isinstance(image, np.ndarray)]
+    images = np.array([image for image in found if isinstance(image, np.ndarray)])
     answers: Iterator[np.ndarray] = iter(())
-    if names:
+    if read_ones:
         probabilities = inference.probabilities(classifier.model, images)
         answers = iter(probabilities)
         if arguments.show:
-            draw(names[:MOST_DRAWN], images, probabilities, classes, arguments.show)
+            names = [picture.name for picture in read_ones[:MOST_DRAWN]]
+            draw(names, images, probabilities, classes, arguments.show)
 
     entries: list[dict[str, object]] = []
-    for name, image in found:
+    sorted_in: list[tuple[Picture, np.ndarray]] = []
+    for picture, image in zip(asked, found, strict=True):
+        actual: dict[str, object] = {"is": picture.actual} if picture.actual else {}
         if isinstance(image, Refusal):
-            entries.append({"path": name, "error": str(image)})
-            print(f"error: {name}: {image}", file=sys.stderr)
+            entries.append({"path": picture.name, "error": str(image)} | actual)
+            print(f"error: {picture.name}: {image}", file=sys.stderr)
             continue
         chances = next(answers)
-        entries.append(entry(name, chances, classes))
-        if not arguments.json:
-            print(f"{name}: {sentence(chances, classes)}")
+        entries.append(entry(picture.name, chances, classes) | actual)
+        if actual:
+            sorted_in.append((picture, chances))
+        elif not arguments.json:
+            print(f"{picture.name}: {sentence(chances, classes)}")
     if arguments.json:
         print(json.dumps(entries, indent=2))
-    if len(names) < len(found):
+    elif sorted_in:
+        print(*told(sorted_in, classes), sep="\n")
+    if len(read_ones) < len(found):
         sys.exit(1)
 
 

@@ -10,7 +10,9 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from digits.foundation.command import Refusal
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+NOT_DECODED = {".heic", ".heif", ".avif"}  # pictures as well, of which is said what to do
 EIGHT_BIT_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
+ISO_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}  # ISO/IEC 23008-12
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 25  # bytes; profiles of scanners and monitors have more than Pillow's 1 MiB
 MOST_PIXELS = 64_000_000  # more than a phone's 50 megapixels; 62 grey ones took 423 MB at the peak
@@ -51,6 +53,8 @@ def decode(content: bytes, draft: bool = False) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise Refusal(f"has too many pixels, expected {MOST_PIXELS:,} at most") from error
     except UnidentifiedImageError as error:
+        if content[4:8] == b"ftyp" and content[8:12] in ISO_BRANDS:
+            raise Refusal("is HEIC or AVIF, which is not read here; save it as JPEG or PNG") from error
         raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image") from error
     except Exception as error:  # whatever the decoder of a broken file meets: OSError, SyntaxError, struct.error
         raise Refusal(f"is broken or ends too early: {' '.join(str(error).split())}") from error

@@ -5,9 +5,6 @@ that was there, and names, dates and the order of the files leave no trace in th
 """
 
 import hashlib
-import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +18,13 @@ from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import MOST_CLASSES, Folder
 from digits.pictures.automatic import settle
-from digits.pictures.decoding import SUFFIXES
+from digits.pictures.layout import is_hidden, name_of, printable, walk
 from digits.pictures.pile import Pile
 from digits.pictures.reading import read_all
 
-PASSED_OVER = {"thumbs.db", "desktop.ini"}  # and what begins with a dot
 MOST_NAMED = 10
 MANY = 0.1  # of the pictures, that show no digit
 FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
-LINK_TO_CACHE = re.compile(r"[/\\][0-9a-f]{2}[/\\][0-9a-f]{30}$")  # how DVC names files, and may link to them
 
 
 class Found(NamedTuple):
@@ -134,7 +129,7 @@ def scan(folder: Path, problems: Problems) -> Iterator[Found]:
     Raises:
         Refusal: there is no class's folder.
     """
-    entries = list(visible(folder)) if folder.is_dir() else []
+    entries = [path for path in sorted(folder.iterdir()) if not is_hidden(path)] if folder.is_dir() else []
     if not entries:
         raise Refusal(
             f"{folder} holds no images: put some into {folder}/CLASS/, a folder for each class, then `dvc add {folder}`"
@@ -152,57 +147,12 @@ def scan(folder: Path, problems: Problems) -> Iterator[Found]:
             other = printable(classes[name.casefold()])
             problems.append((path, f"and {other} are one class where capitals do not count, expected different names"))
         classes.setdefault(name.casefold(), path)
-        files = list(walk(path, folder.resolve(), problems))
-        if not files:
+        within = [entry for entry in walk(path, folder.resolve()) if not entry.hidden]
+        problems += [(entry.path, entry.left_out) for entry in within if entry.left_out]
+        pictures = [Found(entry.path, name) for entry in within if not entry.left_out]
+        if not pictures:
             problems.append((path, "holds no image, expected some"))
-        for file in files:
-            yield Found(file, name)
-
-
-def name_of(path: Path) -> str:
-    """The name of a folder, in UTF-8 whatever the locale says; what is none has letters then that cannot be shown.
-
-    macOS writes an accent as a letter of its own.
-    """
-    return unicodedata.normalize("NFC", os.fsencode(path.name).decode("utf-8", "surrogateescape"))
-
-
-def visible(folder: Path) -> Iterator[Path]:
-    """What is in a folder, in order, without what people do not see."""
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and path.name.lower() not in PASSED_OVER:
-            yield path
-
-
-def walk(folder: Path, root: Path, problems: Problems) -> Iterator[Path]:
-    """The image files below a folder, however deep."""
-    for path in visible(folder):
-        if path.is_symlink():
-            why = link_refused(path, root)
-            if why:
-                problems.append((path, why))
-                continue
-        if path.is_dir():
-            yield from walk(path, root, problems)
-        elif not path.is_file():
-            problems.append((path, "is no file"))
-        elif path.suffix.lower() not in SUFFIXES:
-            problems.append((path, f"is no image by its name, expected one that ends in {', '.join(sorted(SUFFIXES))}"))
-        else:
-            yield path
-
-
-def link_refused(path: Path, root: Path) -> str:
-    """Why a link is not followed: it leads nowhere, to a folder, or out of the images, but for DVC's cache."""
-    try:
-        target = path.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a circle, before Python 3.13
-        return "is a link to nothing or in a circle"
-    if target.is_dir():
-        return "is a link to a folder, expected a folder"
-    if not target.is_relative_to(root) and not LINK_TO_CACHE.search(str(target)):
-        return "is a link out of the folder"
-    return ""
+        yield from pictures
 
 
 def once(kept: list[Kept], problems: Problems) -> list[int]:
@@ -241,11 +191,3 @@ def check_classes(folder: Path, names: list[str], labels: np.ndarray, in_test: n
             problems.append(
                 (folder / name, f"holds {len(of_class)} pictures that all are test images by their content; add some")
             )
-
-
-def printable(path: Path) -> str:
-    """A path in one line, whatever letters its name has."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in os.fsencode(path).decode(errors="backslashreplace")
-    )

@@ -77,18 +77,93 @@ def test_json_is_for_programs(command):
     assert sum(answered["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_folder_is_its_images_in_order(command):
-    Path("mine").mkdir()
-    for name in ("b.png", "a.JPG", "c.webp"):
-        drawn().save(Path("mine") / name)
-    Path("mine/notes.txt").write_text("hello")
+def test_a_folder_is_all_pictures_below_it_in_order(command):
+    for name in ("mine/b.png", "mine/a.JPG", "mine/deep/er/c.webp"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        drawn().save(name)
     assert [line.split(":")[0] for line in command("mine")[1].splitlines()] == [
         "mine/a.JPG",
         "mine/b.png",
-        "mine/c.webp",
+        "mine/deep/er/c.webp",
     ]
     Path("empty").mkdir()
     assert command("empty")[2].startswith("error: empty: holds no image, expected files that end in .bmp,")
+
+
+def test_what_a_folder_holds_besides_is_named_with_why(command):
+    Path("mine/.git").mkdir(parents=True)
+    drawn().save("mine/seven.png")
+    drawn().save("seven.png")
+    Path("mine/linked.png").symlink_to(Path("seven.png").resolve())
+    for name in ("._seven.png", "Thumbs.db", "notes.txt"):
+        (Path("mine") / name).write_text("hello")
+    (Path("mine") / "up").symlink_to("..")
+    code, out, error = command("mine")
+    assert (code, out.count("7 (")) == (0, 2)
+    assert error.splitlines() == [
+        "left out: mine/._seven.png: is hidden, or what a system leaves behind",
+        "left out: mine/.git: is hidden, or what a system leaves behind",
+        "left out: mine/Thumbs.db: is hidden, or what a system leaves behind",
+        "left out: mine/notes.txt: is no image by its name, expected one that ends in "
+        ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp",
+        "left out: mine/up: is a link to a folder, expected a folder",
+    ]
+    for number in range(20):
+        (Path("mine") / f"{number}.txt").touch()
+    assert command("mine")[2].splitlines()[-1] == "left out: 15 more of mine"
+
+
+@pytest.mark.parametrize("name", ["photo.HEIC", "photo.jpg"])
+def test_of_a_heic_is_said_what_to_do(command, name: str):
+    Path("mine").mkdir()
+    drawn().save("mine/seven.png")
+    (Path("mine") / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, out, error = command("mine")
+    assert (code, out.count("7 (")) == (1, 1)
+    assert error == f"error: mine/{name}: is HEIC or AVIF, which is not read here; save it as JPEG or PNG\n"
+
+
+@pytest.fixture
+def sorted_in() -> None:
+    """Sevens in folders: two of 7, one of 1 and one of what is no class."""
+    for name in ("mine/7/a.png", "mine/7/anna/b.png", "mine/train/1/c.png", "mine/cat/d.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        drawn().save(name)
+
+
+def test_of_class_folders_is_said_how_many_are_right_and_which_are_not(command, sorted_in: None):
+    code, out, error = command("mine")
+    assert (code, error) == (0, "")
+    assert out.splitlines() == [
+        "mine/cat/d.png: 7 (52.8%), or 1 (26.2%)",
+        "2 of 3 right by the folders they lie in: 66.67%, 95% Wilson interval 20.77% to 93.85%",
+        "mine/train/1/c.png: is 1, read as 7 (52.8%), or 1 (26.2%)",
+    ]
+    assert command("mine/7")[1].startswith("2 of 2 right by the folders they lie in: 100.00%")
+
+
+def test_json_has_what_the_folders_say(command, sorted_in: None):
+    Path("mine/7/bad.png").write_text("hello")
+    code, out, _ = command("--json", "mine")
+    assert code == 1
+    found = {Path(entry["path"]).name: (entry.get("is"), entry.get("class")) for entry in json.loads(out)}
+    assert found == {
+        "a.png": ("7", "7"), "bad.png": ("7", None), "b.png": ("7", "7"), "d.png": (None, "7"), "c.png": ("1", "7")
+    }  # fmt: skip
+
+
+def test_a_folder_that_may_not_be_entered_is_named(command, monkeypatch: pytest.MonkeyPatch):
+    Path("mine/closed").mkdir(parents=True)
+    list_of = Path.iterdir
+
+    def closed(path: Path):
+        """Access as another user than root has it, whom no mode of a folder stops."""
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return list_of(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert command("mine") == (1, "", "error: mine/closed: cannot be read: Permission denied\n")
 
 
 def test_a_dash_is_standard_input(command, monkeypatch: pytest.MonkeyPatch):

@@ -19,8 +19,9 @@ from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder
 from digits.pictures import framing, pile, reading
 from digits.pictures.decoding import decode, flattened
-from digits.pictures.folder import gather, name_of
+from digits.pictures.folder import gather
 from digits.pictures.framing import prepare
+from digits.pictures.layout import name_of
 from tests.conftest import ROOT
 
 WHOLE = Folder(kind="folder", framing="whole", side=28)
@@ -181,7 +182,12 @@ def jpeg() -> bytes:
         ("cat/bad.jpg", jpeg()[:-500], "cat/bad.jpg: is broken or ends too early"),
         ("cat/bad.png", b"", "cat/bad.png: is empty"),
         ("cat/bad.gif", animation(), "cat/bad.gif: has several frames, expected a single picture"),
-        ("cat/bad.heic", png(), "cat/bad.heic: is no image by its name, expected one that ends in .bmp, .gif, .jpeg,"),
+        ("cat/bad.psd", png(), "cat/bad.psd: is no image by its name, expected one that ends in .bmp, .gif, .jpeg,"),
+        (
+            "cat/bad.heic",
+            b"\0\0\0\x18ftypheic",
+            "cat/bad.heic: is HEIC or AVIF, which is not read here; save it as JPE",
+        ),
         ("bad.png", png(), "images/bad.png: lies beside the classes' folders, expected in one of them"),
         ("new\nline/a.png", png(), r"images/new\\nline: names a class that cannot be shown"),
         ("CAT/a.png", png(), "images/cat: and .*images/CAT are one class where capitals do not count"),
