@@ -1,9 +1,9 @@
 """Recognize your own pictures with the trained network: `python -m commands.predict IMAGE ...`.
 
-Takes models/model.keras and pictures of what it was trained to tell apart. If that are digits, one a picture, dark on
-light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form. A network whose
-dataset is framed `whole` sees the whole picture. Of folders that are called as classes are, as in data/own/images, it
-says how many pictures are right, and which are not.
+Takes models/model.keras, or --model, and pictures of what it was trained to tell apart. If that are digits, one a
+picture, dark on light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form. A
+network whose dataset is framed `whole` sees the whole picture. Of folders that are called as classes are, as in
+data/own/images, it says how many pictures are right, and which are not.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from digits.results.answers import entry, in_doubt, two_best
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MODEL = Path("models/model.keras")
 MOST_DRAWN = 60
 MOST_BARS = 6
 MOST_LEFT_OUT = 10  # of a folder's files, that are named
@@ -197,6 +198,10 @@ def read_arguments() -> argparse.Namespace:
         "--show", type=png_path, metavar="FILE.png",
         help=f"draw what the network saw beside its probabilities, of the first {MOST_DRAWN} images",
     )  # fmt: skip
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, metavar="FILE.keras",
+        help=f"the network to ask, {MODEL} where nothing else is said; a plain Keras model of MNIST's images too",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -204,10 +209,12 @@ def main() -> None:
     """Answer for each image in the order given."""
     arguments = read_arguments()
     parameters = read_parameters()
-    from digits.network import archive, inference, reproducibility  # takes seconds
+    from digits.network import foreign, inference, reproducibility  # takes seconds
 
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    classifier = archive.load()
+    classifier, assumed = foreign.load(arguments.model)
+    if assumed:
+        print(assumed, file=sys.stderr)
     classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
     asked: list[Picture] = []
     found: list[np.ndarray | Refusal] = []

@@ -1,6 +1,6 @@
 """Open a page to draw on: the trained network reads as you draw, and a click keeps the drawing as data.
 
-Takes models/model.keras, and a newer one as soon as there is one; gives data/own/images/CLASS/*.png. Ctrl-C ends it.
+Takes models/model.keras or --model, and what comes in its place; gives data/own/images/CLASS/*.png. Ctrl-C ends it.
 """
 
 import argparse
@@ -8,11 +8,13 @@ import ipaddress
 import socket
 import sys
 import webbrowser
+from pathlib import Path
 
 from digits.foundation.command import Refusal, run
 from digits.foundation.parameters import read_parameters
 
 PORT = 8028
+MODEL = Path("models/model.keras")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -25,6 +27,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--port", type=port, default=PORT, help=f"{PORT} where nothing else is said; 0 finds a free one"
     )
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, metavar="FILE.keras",
+        help=f"the network that answers, {MODEL} where nothing else is said; a plain Keras model of MNIST's images too",
+    )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="say the address and open no browser")
     return parser.parse_args()
 
@@ -87,7 +93,9 @@ def main() -> None:
         from digits.network import reproducibility
 
         reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-        reader = Reader()
+        reader = Reader(arguments.model)
+        if reader.assumed:
+            print(reader.assumed, file=sys.stderr)
         app = Guard(application(reader), arguments.host)
         config = uvicorn.Config(
             app, http=Connection, ws="none", lifespan="off", access_log=False, log_level="error", server_header=False,

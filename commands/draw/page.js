@@ -265,7 +265,8 @@ async function meet() {
   known = met;
   const right = about.accuracy === null ? "" : `, ${(100 * about.accuracy).toFixed(2)}% right on the test images of ${about.dataset}`;
   const name = about.network ?? "a network that dvc.lock does not know";
-  $("network").textContent = `${name} answers${right}.` + (about.trouble && ` ${sentence(about.trouble)}`);
+  const more = [about.assumed, about.trouble].filter(Boolean).map((said) => ` ${sentence(said)}`);
+  $("network").textContent = `${name} answers${right}.${more.join("")}`;
   if (JSON.stringify(about.classes) !== JSON.stringify(classes)) offer(about.classes);
   await survey();
   if (!isFirst) tell("A new network answers from now on.");

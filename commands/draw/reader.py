@@ -13,7 +13,7 @@ from PIL import Image
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
-from digits.network import archive, inference
+from digits.network import archive, foreign, inference
 from digits.pictures.framing import read_picture
 from digits.pictures.ink import NoDigit
 from digits.results.answers import entry, in_doubt, two_best
@@ -26,14 +26,20 @@ State = tuple[int, ...]
 
 
 class Reader:
-    """The network of models/model.keras, whichever is there now. For one thread at a time.
+    """The network of a file, whichever is there now. For one thread at a time.
+
+    Args:
+        path: of models/model.keras, or of another that `foreign.load` takes.
 
     Raises:
         Refusal: there is none, or none that can be read. Once one was, it answers until another can be read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path = archive.PATH) -> None:
         self.trouble = ""
+        self.assumed = ""
+        """Of a network that was trained elsewhere, what had to be, in words."""
+        self._path = path
         self._loaded_from: State | None = None
         self._described_from: list[State] = []
         self.refresh()
@@ -66,9 +72,10 @@ class Reader:
         return entry("-", probabilities, self.classes) | {"says": says, "seen": _data_url(image)}
 
     def about(self) -> dict[str, Any]:
-        """Which network answers: its name, dataset and test accuracy as far as dvc.lock knows it, classes, trouble."""
+        """Which network answers: name, dataset and test accuracy as far as dvc.lock has it, classes, trouble."""
         self.refresh()
-        return self._described | {"classes": self.classes, "framing": self._task.framing, "trouble": self.trouble}
+        task = {"classes": self.classes, "framing": self._task.framing}
+        return self._described | task | {"assumed": self.assumed, "trouble": self.trouble}
 
     def told(self) -> str:
         """Which network answers, in words."""
@@ -79,7 +86,7 @@ class Reader:
 
     def refresh(self) -> None:
         """Load the network anew where its file has changed, and keep the one that is loaded where that fails."""
-        state = _state(archive.PATH)
+        state = _state(self._path)
         if state != self._loaded_from:
             self._loaded_from = state
             try:
@@ -90,10 +97,12 @@ class Reader:
         states = [state, *map(_state, (LOCK, TRAIN, TEST, DATA))]
         if states != self._described_from and not self.trouble:
             self._described_from = states
-            self._described = describe(_md5(archive.PATH))
+            self._described = describe(_md5(self._path))
+            if self._described["network"] is None and self._path != archive.PATH:
+                self._described["network"] = self._path.name
 
     def _load(self) -> None:
-        classifier = archive.load()
+        classifier, self.assumed = foreign.load(self._path)
         log_probabilities = inference.compiled(classifier.model)
         shape = classifier.model.input_shape[1:]
         log_probabilities(np.zeros((1, *shape), np.float32))  # compiles it

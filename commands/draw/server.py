@@ -55,14 +55,16 @@ class Health(BaseModel):
     """Which network answers."""
 
     network: str | None
-    """Its name in params.yaml, where dvc.lock knows the file."""
+    """Its name in params.yaml where dvc.lock knows the file, or that of the file that `--model` names."""
     dataset: str | None
     accuracy: float | None
     """On the test images."""
     classes: list[str]
     framing: str
+    assumed: str
+    """What had to be of a network that was trained elsewhere, or nothing."""
     trouble: str
-    """Why the network is not that of models/model.keras, or nothing."""
+    """Why the network is not the one that is in the file now, or nothing."""
 
 
 class Error(BaseModel):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from digits.data.task import Task
 from digits.foundation.command import Refusal
@@ -85,17 +85,13 @@ def load(path: Path = PATH) -> Classifier:
     """
     if not path.is_file():
         raise Refusal(f"{path} is missing; `dvc repro` trains it")
-    written_by = ""
+    model, told = read(path)
+    if told is None:
+        raise Refusal(f"{path} does not say what it tells apart, as the networks that `dvc repro` trains do")
     try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(METADATA))
-            if (version := metadata.get("keras_version")) != keras.__version__:
-                written_by = f" (Keras {version} wrote it, this is {keras.__version__})"
-            check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
-            task = TypeAdapter(Task).validate_json(json.dumps(metadata.get("task")), strict=True)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
-        raise Refusal(f"{path} is no Keras model that can be read{written_by}: {reason(error)}") from error
+        task = TypeAdapter(Task).validate_json(json.dumps(told), strict=True)
+    except ValidationError as error:
+        raise Refusal(f"{path} does not say what it tells apart: {reason(error)}") from error
     taken, given = model.input_shape[1:], model.output_shape[1:]
     if len(taken) != 3 or taken[2] not in {1, 3} or given != (len(task.classes),):
         raise Refusal(
@@ -103,3 +99,26 @@ def load(path: Path = PATH) -> Classifier:
         )
     check_outputs(model, f"{path}: layers")
     return Classifier(model, task)
+
+
+def read(path: Path) -> tuple[keras.Model, object]:
+    """The model of a .keras archive, and what that says of its task: None where Keras alone wrote it.
+
+    Nothing that the file may bring along is run: it may name no class but those of the vocabulary, what it was compiled
+    with is left alone, and Keras's safe mode is on.
+
+    Raises:
+        Refusal: it holds anything else, or not all of it.
+    """
+    written_by = ""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no whole .keras file, such as Keras writes by model.save('NAME.keras')")
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read(METADATA))
+            if (version := metadata.get("keras_version")) != keras.__version__:
+                written_by = f" (Keras {version} wrote it, this is {keras.__version__})"
+            check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
+        return keras.saving.load_model(path, compile=False, safe_mode=True), metadata.get("task")
+    except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
+        raise Refusal(f"{path} is no Keras model that can be read{written_by}: {reason(error)}") from error

@@ -87,10 +87,11 @@ ALLOWED = {
 
 IN_ARGUMENTS = ("keras.initializers", "keras.regularizers", "keras.constraints")
 SAVED = {
-    "keras": frozenset(["Sequential", "DTypePolicy"]),
+    "keras": frozenset(["Sequential", "DTypePolicy", "Functional", "__keras_tensor__"]),
+    "keras.src.models.functional": frozenset(["Functional"]),
     "keras.layers": ALLOWED["keras.layers"] | {"InputLayer"},
 }
-"""What stands in a saved model besides, and around it."""
+"""What stands in a saved model besides, and around it; a Functional names the tensors between its layers."""
 DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 

@@ -135,6 +135,19 @@ def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(repla
         assert "models/model.keras is no Keras model" in server.ask("GET", "/health").json["trouble"]
 
 
+def test_a_plain_keras_model_answers_for_the_page(workspace: Path):
+    from commands.draw.reader import Reader
+    from digits.network.tensorflow import keras
+
+    model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
+    model.set_weights([np.zeros((784, 10), np.float32), np.eye(10, dtype=np.float32)[4] * 9])
+    model.save("theirs.keras")
+    reader = Reader(Path("theirs.keras"))
+    assert reader.read(seven())["says"] == "4"
+    assert reader.told() == "theirs.keras answers"
+    assert reader.about()["assumed"].startswith("theirs.keras does not say what it tells apart: taken for the digits 0")
+
+
 # Keeping
 
 

@@ -193,6 +193,20 @@ def test_show_draws_a_picture_whatever_the_names(command):
     assert Image.open("seen/by.PNG").width == 1200
 
 
+def test_a_plain_keras_model_answers_and_what_was_assumed_is_said(command):
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.set_weights([np.zeros((784, 10), np.float32), np.eye(10, dtype=np.float32)[4] * 9])
+    model.save("theirs.keras")
+    assert command("--model", "theirs.keras", "seven.png") == (
+        0,
+        "seven.png: 4 (99.9%)\n",
+        "theirs.keras does not say what it tells apart: taken for the digits 0 to 9, "
+        "white on black as MNIST's, black 0 and white 1\n",
+    )
+    assert command("--model", "models/model.keras", "seven.png")[2] == ""
+    assert command("--model", "none.keras", "seven.png")[2] == "error: none.keras is missing\n"
+
+
 def test_wrong_arguments_end_before_tensorflow_is_imported(command, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "digits.network", None)
     assert command()[0] == 2
