@@ -37,7 +37,7 @@ def load(name: str, dataset: Idx | Embedded) -> Loaded:
         np.concatenate([labels, test_labels]),
         np.concatenate([of_pixels(images), of_pixels(test_images)]),
         np.arange(len(images) + len(test_images)) >= len(images),
-        published=dataset.sha256,
+        published=dataset.origin,
     )
 
 
@@ -48,7 +48,7 @@ def is_there(folder: Path, dataset: Idx | Embedded) -> bool:
     except (Refusal, OSError):
         return False
     return isinstance(dataset, Idx) and (description.published, description.task) == (
-        dataset.sha256, Task(dataset.classes, dataset.framing)
+        dataset.origin, Task(dataset.classes, dataset.framing)
     )  # fmt: skip
 
 

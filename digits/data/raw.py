@@ -38,7 +38,7 @@ class Description:
     unreadable: int
     """Files left out since they are no picture, or show no digit."""
     published: list[str]
-    """The SHA-256 of the published files that it was made of; none where nobody published any."""
+    """The SHA-256 of the published files that it was made of, and how they were read; none where there are none."""
     sha256: dict[str, str]
 
 

@@ -85,10 +85,20 @@ class Idx(Section):
     train: int = Field(ge=1, le=100_000_000)
     test: int = Field(ge=1, le=100_000_000)
     framing: Framing
+    transposed: bool = False
+    """Whether the files hold each image with rows and columns exchanged, as EMNIST's do."""
+    first_label: int = Field(default=0, ge=0, le=255)
+    """By which the files call the first class: 1 for EMNIST's letters."""
     files: list[str] = Field(min_length=4, max_length=4)
     """Their published names, in that order."""
     sha256: list[Sha256] = Field(min_length=4, max_length=4)
     """Of each file: of the .gz where its name ends so, else of what the .gz holds."""
+
+    @property
+    def origin(self) -> list[str]:
+        """What its images and labels follow from: the files' SHA-256, and how they are read where that is unusual."""
+        transposed = ["transposed"] if self.transposed else []
+        return self.sha256 + transposed + ([f"first label {self.first_label}"] if self.first_label else [])
 
     @model_validator(mode="after")
     def _framed_as_large(self) -> Self:

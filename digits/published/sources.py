@@ -58,10 +58,10 @@ def check(files: Files, published: Idx) -> None:
 
 
 def unpack(files: Files, published: Idx) -> list[np.ndarray]:
-    """Training images and labels, test images and labels.
+    """Training images and labels, test images and labels; upright, and labels from 0 up.
 
     Raises:
-        Refusal: a file is no IDX file, or of another shape than params.yaml has it.
+        Refusal: a file is no IDX file, or of another shape than params.yaml has it, or its labels are others.
     """
     arrays = []
     for (name, content), size in zip(files.items(), sizes(published), strict=True):
@@ -73,7 +73,21 @@ def unpack(files: Files, published: Idx) -> list[np.ndarray]:
     shapes = [array.shape for array in arrays]
     if shapes != _shapes(published):
         raise Refusal(f"the files hold the shapes {shapes}, params.yaml says {_shapes(published)}")
-    return arrays
+    images, labels, test_images, test_labels = arrays
+    if published.transposed:
+        images, test_images = images.swapaxes(1, 2), test_images.swapaxes(1, 2)
+    return [images, _from_0(labels, published), test_images, _from_0(test_labels, published)]
+
+
+def _from_0(labels: np.ndarray, published: Idx) -> np.ndarray:
+    first, last = published.first_label, published.first_label + len(published.classes) - 1
+    low, high = int(labels.min()), int(labels.max())
+    if low < first or high > last:
+        raise Refusal(
+            f"the files have the labels {low} to {high}, params.yaml says {first} to {last}: "
+            f"{len(published.classes)} classes, the first of which is called first_label, {first}"
+        )
+    return labels - np.uint8(first)
 
 
 def from_cache(cache: Path, published: Idx) -> Files:
@@ -210,8 +224,9 @@ def own_mirror(name: str) -> list[str]:
 
 
 def _shapes(published: Idx) -> list[tuple[int, ...]]:
-    counts = (published.train, published.test)
-    return [shape for count in counts for shape in ((count, published.height, published.width), (count,))]
+    counts, sides = (published.train, published.test), (published.height, published.width)
+    stored = sides[::-1] if published.transposed else sides
+    return [shape for count in counts for shape in ((count, *stored), (count,))]
 
 
 def _gunzip(name: str, compressed: bytes, size: int) -> bytes:

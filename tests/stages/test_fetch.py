@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from digits.data.idx import header
+from digits.data.raw import FETCHED, write_raw
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Idx, read_parameters
 from digits.published import download, sources
@@ -382,6 +383,40 @@ def test_files_of_another_shape_than_params_yaml_says_are_refused(symbols: tuple
         Refusal, match=r"the files hold the shapes .*\(94, 20, 36\).*, params.yaml says .*\(94, 36, 20\)"
     ):
         sources.unpack(files, published.model_copy(update={"height": 36, "width": 20}))
+
+
+def as_emnist(folder: Path, published: Idx) -> Idx:
+    """The same dataset stored as EMNIST's letters are: rows and columns exchanged, the labels from 1 up."""
+    for name, array in zip(published.files, SYMBOLS, strict=True):
+        stored = array.swapaxes(1, 2) if array.ndim == 3 else array + np.uint8(1)
+        (folder / name).write_bytes(gzip.compress(header(stored.shape, array.dtype) + stored.tobytes(), mtime=0))
+    sha256 = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in published.files]
+    return published.model_copy(update={"sha256": sha256})
+
+
+def test_images_stored_transposed_and_labels_from_1_up_come_as_the_others_do(symbols: tuple[Path, Idx], tmp_path: Path):
+    folder, published = symbols
+    stored = as_emnist(folder, published)
+    read_so = stored.model_copy(update={"transposed": True, "first_label": 1})
+    files = fetched([str(folder)], tmp_path / "cache", read_so)
+    for one, other in zip(sources.unpack(files, read_so), SYMBOLS, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+    with pytest.raises(Refusal, match=r"labels 1 to 47, params.yaml says 0 to 46: 47 classes, the first of which is"):
+        sources.unpack(files, read_so.model_copy(update={"first_label": 0}))
+
+
+def test_files_that_are_to_be_read_otherwise_are_read_anew(
+    symbols: tuple[Path, Idx], workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _, published = symbols
+    square = published.model_copy(update={"classes": ["a", "b"], "height": 28, "width": 28})
+    images, labels = np.zeros((4, 28, 28), np.uint8), np.zeros(4, np.uint8)
+    monkeypatch.setattr(sources, "fetch_published", lambda *_: [images, labels, images, labels])
+    write_raw(FETCHED / "symbols", fetch.load("symbols", square))
+    assert fetch.is_there(FETCHED / "symbols", square)
+    for other in ({"transposed": True}, {"first_label": 1}):
+        assert not fetch.is_there(FETCHED / "symbols", square.model_copy(update=other))
 
 
 @pytest.mark.parametrize(("name", "variable"), [("mnist", "MNIST_MIRROR"), ("fashion-mnist", "FASHION_MNIST_MIRROR")])
