@@ -1,15 +1,20 @@
-"""What lies in a folder of pictures, however deep: the picture files, and what is left out and why."""
+"""What lies in a folder of pictures, however deep: the picture files, what folders say of them, what is left out."""
 
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from digits.foundation.command import Refusal
 from digits.pictures.decoding import NOT_DECODED, SUFFIXES
 
 PASSED_OVER = {"thumbs.db", "desktop.ini"}  # and what begins with a dot
+TO_TRAIN = {"train", "training", "valid", "validation", "val"}  # folders of a person's own split
+TO_TEST = {"test", "testing"}
+MOST_NAMED = 10
 LINK_TO_CACHE = re.compile(r"[/\\][0-9a-f]{2}[/\\][0-9a-f]{30}$")  # how DVC names files, and may link to them
 
 
@@ -21,6 +26,148 @@ class Entry(NamedTuple):
     """Why; empty for a picture."""
     hidden: bool = False
     """Whether people do not see it there."""
+
+
+class Found(NamedTuple):
+    """A picture, and what its folders say of it."""
+
+    path: Path
+    name: str
+    """Of its class."""
+    group: str
+    """The folder below its class's; empty where there is none."""
+    in_test: bool | None
+    """On which side of a person's own split it is; None where there is no such split."""
+
+
+class Problems(list[tuple[Path, str]]):
+    """Files and folders that cannot be used, each with why."""
+
+    hint = ""
+    """What might be done about many of them."""
+
+    def refuse(self, folder: Path) -> None:
+        """End with the first of them and their number, if there are any.
+
+        Raises:
+            Refusal: there are.
+        """
+        if not self:
+            return
+        lines = [f"  {printable(path)}: {why}" for path, why in sorted(self)[:MOST_NAMED]]
+        more = [f"  and {len(self) - MOST_NAMED:,} more"] if len(self) > MOST_NAMED else []
+        hint = [self.hint] if self.hint else []
+        raise Refusal("\n".join([f"{folder} cannot be taken as it is:", *lines, *more, *hint]))
+
+
+def scan(folder: Path, problems: Problems) -> list[Found]:
+    """The pictures below `folder`/CLASS/, and as problems what else is there.
+
+    Where `folder` holds train/ and test/ and nothing else, these are a person's own split, with the classes in each.
+    Hidden files and what systems leave behind are passed over.
+
+    Raises:
+        Refusal: there is no class's folder.
+    """
+    top = visible(folder) if folder.is_dir() else []
+    if not top:
+        raise Refusal(
+            f"{folder} holds no images: put some into {folder}/CLASS/, a folder for each class, then `dvc add {folder}`"
+        )
+    sides: list[tuple[Path, bool | None]] = [(folder, None)]
+    if is_split(top):
+        sides = [(path, path.name.casefold() in TO_TEST) for path in top if path.is_dir()]
+        problems += [(path, "lies beside the split's folders") for path in top if not path.is_dir()]
+    found: list[Found] = []
+    spelled: dict[str, str] = {}
+    for side, in_test in sides:
+        there: dict[str, Path] = {}
+        for path in visible(side):
+            name = name_of(path)
+            if path.is_symlink() or not path.is_dir():
+                problems.append((path, "lies beside the classes' folders, expected in one of them"))
+                continue
+            if not name or not name.isprintable():
+                problems.append(
+                    (path, "names a class that cannot be shown, expected letters, digits, signs and spaces")
+                )
+                continue
+            first = there.setdefault(spelling(name), path)
+            if first != path or spelled.setdefault(spelling(name), name) != name:
+                other = first if first != path else Path(spelled[spelling(name)])
+                problems.append(
+                    (path, f"is the class of {printable(other)} but for capitals, accents or blanks, expected one name")
+                )
+            within = [entry for entry in walk(path, folder.resolve()) if not entry.hidden]
+            problems += [(entry.path, entry.left_out) for entry in within if entry.left_out]
+            pictures = [entry.path for entry in within if not entry.left_out]
+            if not pictures:
+                problems.append((path, "holds no image, expected some"))
+            for picture in pictures:
+                folders = picture.relative_to(path).parts[:-1]
+                found.append(Found(picture, name, name_of(Path(folders[0])) if folders else "", in_test))
+    return found
+
+
+def is_split(top: list[Path]) -> bool:
+    """Whether folders are a person's own split, for training and for testing."""
+    names = {path.name.casefold() for path in top if path.is_dir()}
+    return names <= TO_TRAIN | TO_TEST and bool(names & TO_TRAIN) and bool(names & TO_TEST)
+
+
+def check_nesting(folder: Path, found: list[Found], problems: Problems) -> list[str]:
+    """Take down where the classes seem to be other folders than those that are taken for them.
+
+    Args:
+        folder: of all.
+        found: below it, with no groups asked for.
+        problems: to which is added what cannot be meant.
+
+    Returns:
+        What might be meant otherwise, a line each.
+    """
+    if not found:
+        return []
+    split = found[0].in_test is not None
+    within: dict[Path, set[str]] = defaultdict(set)
+    for image in found:
+        of_class = image.path.relative_to(folder).parts[: 2 if split else 1]
+        within[folder.joinpath(*of_class)].add(image.group)
+    classes = {image.name for image in found}
+    for path, groups in within.items():
+        inner = groups - {"", name_of(path)}
+        if inner and not split and name_of(path).casefold() in TO_TRAIN | TO_TEST:
+            problems.append((path, f"holds {listed(inner)}, expected train and test with classes in both, or classes"))
+        elif inner & classes:
+            problems.append((
+                path,
+                f"holds {listed(inner & classes)}, as {folder} does: expected their pictures there, "
+                "or datasets.own.group: folder if these are writers, cameras or days",
+            ))  # fmt: skip
+        elif len(classes) == 1 and len(inner) > 1 and "" not in groups:
+            problems.append((path, f"is the only class, and holds {listed(inner)}, expected these in its place"))
+    in_classes = Counter(group for _, group in {(image.name, image.group) for image in found} if group)
+    shared = {group for group, classes_with in in_classes.items() if classes_with > 1}
+    if len(shared) < 2 or problems:
+        return []
+    if all(group.isdecimal() for group in shared) and not any(name.isdecimal() for name in classes):
+        problems.append((folder, f"holds {listed(classes)}, and these {listed(shared)}, expected the digits outermost"))
+    return [
+        f"{listed(shared)} lie in several classes: if they are writers, cameras or days, datasets.own.group: folder "
+        "keeps each on one side of the split"
+    ]
+
+
+def listed(names: Collection[str]) -> str:
+    """The first few of some folders' names."""
+    some = [printable(Path(name)) for name in sorted(names)]
+    more = f" and {len(some) - MOST_NAMED:,} more" if len(some) > MOST_NAMED else ""
+    return f"the folder{'s' * (len(some) > 1)} {', '.join(some[:MOST_NAMED])}{more}"
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, in order, without what people do not see."""
+    return [path for path in sorted(folder.iterdir()) if not is_hidden(path)]
 
 
 def walk(folder: Path, root: Path | None) -> Iterator[Entry]:
@@ -66,9 +213,14 @@ def link_refused(path: Path, root: Path | None) -> str:
 def name_of(path: Path) -> str:
     """The name of a folder, in UTF-8 whatever the locale says; what is none has letters then that cannot be shown.
 
-    macOS writes an accent as a letter of its own.
+    macOS writes an accent as a letter of its own; a blank at either end is seen by nobody.
     """
-    return unicodedata.normalize("NFC", os.fsencode(path.name).decode("utf-8", "surrogateescape"))
+    return unicodedata.normalize("NFC", os.fsencode(path.name).decode("utf-8", "surrogateescape")).strip()
+
+
+def spelling(name: str) -> str:
+    """What names have in common that people would take for one."""
+    return " ".join(name.split()).casefold()
 
 
 def printable(path: Path) -> str:

@@ -190,8 +190,10 @@ def jpeg() -> bytes:
         ),
         ("bad.png", png(), "images/bad.png: lies beside the classes' folders, expected in one of them"),
         ("new\nline/a.png", png(), r"images/new\\nline: names a class that cannot be shown"),
-        ("CAT/a.png", png(), "images/cat: and .*images/CAT are one class where capitals do not count"),
-        ("cow/a.png", png(), "images/cow: holds 1 different pictures, expected at least 2"),
+        ("CAT/a.png", png(), "images/cat: is the class of .*images/CAT but for capitals, accents or blanks"),
+        ("cat /a.png", png(), "images/cat : is the class of .*images/cat but for capitals, accents or blanks"),
+        ("long-eared  owl/a.png", png(), "images/long-eared owl: is the class of .*images/long-eared  owl but for"),
+        ("cow/a.png", png(), "images/cow: holds 1 picture, expected at least 2"),
         ("cow/.hidden", b"", "images/cow: holds no image, expected some"),
     ],
 )
@@ -260,6 +262,148 @@ def test_a_file_that_may_not_be_read_is_named(images: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_bytes", closed)
     with pytest.raises(Refusal, match=r"cat/0.png: cannot be read: Permission denied"):
         gathered(images)
+
+
+def test_an_accent_as_a_letter_of_its_own_makes_no_other_class(images: Path):
+    for name in ("\u00e9mile", "e\u0301mile"):
+        (images / name).mkdir()
+        drawing(99).save(images / name / "a.png")
+    with pytest.raises(Refusal, match=r"mile: is the class of .*mile but for capitals, accents or blanks"):
+        gathered(images)
+
+
+def test_what_the_folders_tell_is_refused_before_a_picture_is_read(images: Path, monkeypatch: pytest.MonkeyPatch):
+    (images / "cow").mkdir()
+    drawing(99).save(images / "cow/alone.png")
+    monkeypatch.setattr("digits.pictures.folder.read_all", None)
+    monkeypatch.setattr("digits.pictures.folder.settle", None)
+    with pytest.raises(Refusal, match=r"images/cow: holds 1 picture, expected at least 2"):
+        gathered(images)
+
+
+def moved(images: Path, below: str, number: int = 10) -> None:
+    """Move some pictures of each class to a folder that has the classes below it."""
+    for folder in [*images.iterdir()]:
+        for path in sorted(folder.iterdir())[:number]:
+            target = images / below / folder.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+
+def split_as(images: Path, train: str, test: str) -> None:
+    """Let the folder hold a split of its own, ten pictures of each class on either side."""
+    moved(images, "between")
+    (images / "between").rename(images.parent / test)
+    images.rename(images.parent / "rest")
+    images.mkdir()
+    (images.parent / "rest").rename(images / train)
+    (images.parent / test).rename(images / test)
+
+
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "testing"), ("validation", "TEST")])
+def test_a_split_of_ones_own_is_taken(images: Path, train: str, test: str, capsys: pytest.CaptureFixture[str]):
+    before = {image[:2] for image in content(gathered(images))}
+    split_as(images, train, test)
+    found = gathered(images)
+    assert "split by the folders: 30 pictures to test on, 30 to train on" in capsys.readouterr().out
+    assert found.task.classes == ["cat", "dog", "long-eared owl"]
+    assert {image[:2] for image in content(found)} == before
+    tested = {decode(path.read_bytes()).tobytes() for path in (images / test).rglob("*.png")}
+    assert {pixels for pixels, _, in_test in content(found) if in_test} == tested
+    assert len(tested) == 30
+
+
+def test_validation_pictures_of_ones_own_split_are_to_train_on(images: Path):
+    split_as(images, "train", "test")
+    shutil.copytree(images / "train", images / "val", copy_function=shutil.move)
+    shutil.rmtree(images / "train")
+    for number in range(6):
+        path = images / "train" / ["cat", "dog", "long-eared owl"][number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawing(100 + number).save(path)
+    found = gathered(images)
+    assert (len(found.labels), found.in_test.sum()) == (66, 30)
+
+
+def test_a_picture_on_both_sides_of_ones_own_split_stays_on_both(images: Path):
+    """So that `prepare` counts it, as it does of published datasets."""
+    split_as(images, "train", "test")
+    for path in sorted((images / "test/cat").iterdir())[:3]:
+        shutil.copy(path, images / "train/cat" / f"again-{path.name}")
+    found = gathered(images)
+    assert (len(found.labels), found.in_test.sum(), found.duplicates) == (63, 30, 0)
+    path.rename(images / "train/dog" / path.name)
+    with pytest.raises(Refusal, match=r"shows the same picture as .*, of another class"):
+        gathered(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images: (images / "test/cow").mkdir(), r"test/cow: holds no image, expected some"),
+        (
+            lambda images: (images / "test/cat").rename(images / "test/Cat"),
+            r"test/Cat: is the class of |train/cat: is t",
+        ),
+        (
+            lambda images: (images / "train/cat").rename(images / "test/cat/x"),
+            "holds pictures of cat to test on and none",
+        ),
+        (lambda images: drawing(1).save(images / "a.png"), r"images/a.png: lies beside the split's folders"),
+        (
+            lambda images: shutil.copytree(images / "test", images / "more"),
+            r"test: holds the folders cat, dog, long-ea",
+        ),
+    ],
+)
+def test_what_is_wrong_with_ones_own_split_is_named(images: Path, change, said: str):
+    split_as(images, "train", "test")
+    change(images)
+    with pytest.raises(Refusal, match=said):
+        gathered(images)
+
+
+@pytest.mark.parametrize(
+    ("outer", "said"),
+    [
+        (
+            ["more"],
+            r"images/more: holds the folders cat, dog, long-eared owl, as .*images does: expected their pictures",
+        ),
+        (["cat"], r"images/cat: holds the folders dog, long-eared owl, as .*images does: expected their pictures"),
+        (["train"], r"images/train: holds the folders cat, dog, long-eared owl, expected train and test with classes"),
+    ],
+)
+def test_classes_within_a_class_are_refused(images: Path, outer: list[str], said: str):
+    for name in outer:
+        moved(images, name, 5)
+    with pytest.raises(Refusal, match=said):
+        gathered(images)
+
+
+def test_a_folder_around_the_classes_is_refused(images: Path):
+    moved(images, "my-animals", 20)
+    for name in ("cat", "dog", "long-eared owl"):
+        (images / name).rmdir()
+    with pytest.raises(
+        Refusal, match=r"my-animals: is the only class, and holds the folders cat, dog, long-eared owl, "
+    ):
+        gathered(images)
+
+
+def test_digits_within_writers_are_refused_and_writers_within_digits_are_asked_about(
+    images: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number, path in enumerate(sorted(images.rglob("*.png"))):
+        for name in (f"by writer/{'ab'[number % 2]}/{number % 3}", f"by digit/{number % 3}/{'ab'[number % 2]}"):
+            (images / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, images / name)
+    with pytest.raises(
+        Refusal, match=r"by writer: holds the folders a, b, and these the folders 0, 1, 2, expected the d"
+    ):
+        gathered(images / "by writer")
+    gathered(images / "by digit")
+    assert "the folders a, b lie in several classes: if they are writers" in capsys.readouterr().out
 
 
 def test_ten_problems_are_named_and_the_others_counted(images: Path):
