@@ -256,6 +256,10 @@ def count(source: Source, leaking: int) -> dict[str, object]:
         }
     if description.by_content:
         numbers |= {"duplicates": description.duplicates, "unreadable": description.unreadable}
+    train, test = source.raw.train.groups, source.raw.test.groups
+    if train is not None and test is not None:
+        groups = {"train": train[~source.held_out], "validation": train[source.held_out], "test": test}
+        numbers["groups"] = {split: identity.how_many(of_split) for split, of_split in groups.items()}
     return numbers | ({"repeat": source.repeat} if source.repeat != 1 else {})
 
 

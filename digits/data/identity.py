@@ -31,6 +31,11 @@ def of_pixels(images: Iterable[np.ndarray]) -> np.ndarray:
     return np.frombuffer(digests, np.uint8).reshape(-1, BYTES)
 
 
+def of_group(name: str) -> bytes:
+    """The 8 bytes by which a group of a person's pictures is known, of its name alone."""
+    return _digest(b"group " + name.encode(errors="surrogateescape"))
+
+
 def of_picture(picture: Image.Image) -> bytes:
     """The identity of a person's picture: 8 bytes.
 
@@ -103,6 +108,11 @@ def names(identities: np.ndarray) -> list[str]:
 def numbers(identities: np.ndarray) -> np.ndarray:
     """Identities, uint8 of shape (n, 8), as uint64 of shape (n,)."""
     return np.ascontiguousarray(identities).view(">u8").ravel().astype(np.uint64)
+
+
+def how_many(identities: np.ndarray) -> int:
+    """How many different identities, uint8 of shape (n, 8), there are."""
+    return len(np.unique(numbers(identities)))
 
 
 def draw(identities: np.ndarray, purpose: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Datasets as `fetch` and `gather` leave them in data/raw/, whatever their kind: a folder each, all in one form.
 
-Images, labels and identities of the training and of the test images are IDX files; dataset.json says what they show,
-and has the SHA-256 of each file.
+Images, labels and identities of the training and of the test images are IDX files, and so are their groups where they
+are split by them; dataset.json says what they show, and has the SHA-256 of each file.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
 DESCRIPTION = "dataset.json"
 INDEX = "datasets.json"  # beside the datasets' folders: their names, and all that is there where there are none
 SPLITS, CONTENTS = ("train", "test"), ("images", "labels", "identities")
+GROUPS = "groups"  # which a dataset has besides where images are split by groups
 
 PART = 4096  # images in memory at a time
 
@@ -32,7 +33,7 @@ class Description:
 
     task: Task
     by_content: bool
-    """Whether the split of each image follows from its identity, which is how a dataset can grow."""
+    """Whether the split of each image follows from its identity or its group, which is how a dataset can grow."""
     duplicates: int
     """Files left out since the same picture is there already."""
     unreadable: int
@@ -59,6 +60,8 @@ class Loaded:
     duplicates: int = 0
     unreadable: int = 0
     published: list[str] = field(default_factory=list)
+    groups: np.ndarray | None = None
+    """uint8 of shape (n, 8), equal where images stand on one side of the split together; None where none is told."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Split:
     """Integers of shape (n,), places in the classes."""
     identities: np.ndarray
     """uint8 of shape (n, 8)."""
+    groups: np.ndarray | None = None
+    """uint8 of shape (n, 8), where groups are told."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ def write_raw(folder: Path, loaded: Loaded) -> None:
         write_idx(folder / f"{split}-images.idx", (part.reshape(-1, *shape) for part in images), (len(places), *shape))
         write_idx(folder / f"{split}-labels.idx", [loaded.labels[places].astype(label_type)], (len(places),))
         write_idx(folder / f"{split}-identities.idx", [loaded.identities[places]], (len(places), BYTES))
+        (folder / f"{split}-{GROUPS}.idx").unlink(missing_ok=True)
+        if loaded.groups is not None:
+            write_idx(folder / f"{split}-{GROUPS}.idx", [loaded.groups[places]], (len(places), BYTES))
     numbers = loaded.by_content, loaded.duplicates, loaded.unreadable, loaded.published
     write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, digests(folder))))
 
@@ -112,8 +120,9 @@ def read_description(folder: Path) -> Description:
         FileNotFoundError: it or one of the files is missing.
     """
     description = read_json(folder / DESCRIPTION, Description)
-    for name, sha256 in digests(folder).items():
-        expected = description.sha256.get(name, "nothing")
+    found = digests(folder)
+    for name in sorted(found.keys() | description.sha256.keys()):
+        sha256, expected = (of.get(name, "nothing") for of in (found, description.sha256))
         if sha256 != expected:
             raise Refusal(
                 f"{folder / name} has the SHA-256 {sha256[:12]}..., {folder / DESCRIPTION} says {expected[:12]}...; "
@@ -145,13 +154,18 @@ def _read_split(folder: Path, split: str, classes: int) -> Split:
     if len(labels) and (labels.min() < 0 or labels.max() >= classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise Refusal(f"{labels_file.path} has the label {wrong}, expected 0 to {classes - 1}")
-    return Split(images, labels, identities_file.read())
+    groups = IdxFile(path).read() if (path := folder / f"{split}-{GROUPS}.idx").exists() else None
+    if groups is not None and groups.shape != identities_file.shape:
+        raise Refusal(f"{path} holds the shape {groups.shape} for {len(images):,} images")
+    return Split(images, labels, identities_file.read(), groups)
 
 
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a dataset."""
     found = {}
-    for name in (f"{split}-{content}.idx" for split in SPLITS for content in CONTENTS):
+    for name in (f"{split}-{content}.idx" for split in SPLITS for content in (*CONTENTS, GROUPS)):
+        if GROUPS in name and not (folder / name).exists():
+            continue
         with (folder / name).open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found

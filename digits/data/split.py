@@ -50,7 +50,7 @@ def split_by_content(identities: np.ndarray, validation: Validation) -> np.ndarr
     """Choose the validation examples of a dataset that grows: each by its own identity, whatever the others are.
 
     Args:
-        identities: uint8 of shape (n, 8), of the images.
+        identities: uint8 of shape (n, 8), of the images, or of the groups that stand on one side together.
         validation: its size, a share.
 
     Returns:
@@ -71,5 +71,6 @@ def split_by_content(identities: np.ndarray, validation: Validation) -> np.ndarr
 def hold_out(raw: Raw, validation: Validation) -> np.ndarray:
     """Choose the validation examples among a dataset's training images: bool of shape (n,), true where held out."""
     if raw.description.by_content:
-        return split_by_content(raw.train.identities, validation)
+        groups = raw.train.groups
+        return split_by_content(raw.train.identities if groups is None else groups, validation)
     return split(raw.train.labels, validation)

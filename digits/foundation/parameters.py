@@ -122,6 +122,8 @@ class Folder(Section):
     color: bool | Auto = AUTO
     test: float = Field(default=0.2, ge=0, lt=1)
     """The share of the images, by their content, that are test images."""
+    group: Literal["none", "folder"] = "none"
+    """Which images stand on one side of the split together: those of folders of one name below the classes."""
     unreadable: Literal["refuse", "skip"] = "refuse"
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
 """A person's own images, gathered from folders that are named after their classes.
 
-On which side of the split an image stands follows from its identity alone. So a dataset that grows never moves an image
-that was there, and names, dates and the order of the files leave no trace in the result.
+On which side of the split an image stands follows from its identity alone, or from the name of its group where groups
+are told. So a dataset that grows never moves an image that was there, and names, dates and the order of the files leave
+no other trace in the result.
 """
 
 import hashlib
@@ -11,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.data.identity import BYTES, draw
+from digits.data.identity import BYTES, draw, of_group
 from digits.data.raw import Loaded
 from digits.data.task import Task
 from digits.foundation.parameters import MOST_CLASSES, Folder
 from digits.pictures.automatic import settle
-from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, printable, scan
+from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
 from digits.pictures.pile import Pile
 from digits.pictures.reading import read_all
 
@@ -29,6 +30,8 @@ class Kept(NamedTuple):
 
     found: Found
     identity: bytes
+    group: bytes
+    """What stands on one side of the split with it: 8 bytes, its identity where it has no group."""
     framed: bytes
     """A digest of the framed image."""
 
@@ -66,7 +69,8 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     names = sorted({image.name for image in found})
     if found:
         tell(found, names)
-    advice = check_nesting(folder, found, problems)
+    grouped = wanted.group == "folder"
+    advice = [] if grouped else check_nesting(folder, found, problems)
     check_counts(folder, found, problems)
     problems.refuse(folder)  # before the pictures are read, which takes its time
     paths = [image.path for image in found]
@@ -78,38 +82,64 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
             problems.append((image.path, read.refused))
         else:
             pile.append(read.pixels)
-            kept.append(Kept(image, read.identity, hashlib.blake2b(read.pixels, digest_size=8).digest()))
+            group = of_group(spelling(image.group)) if grouped and image.group else read.identity
+            kept.append(Kept(image, read.identity, group, hashlib.blake2b(read.pixels, digest_size=8).digest()))
     unreadable = len(problems)
     if framing == "digit" and unreadable > MANY * len(found):
         problems.hint = "pictures of other things than one digit each are read with datasets.own.framing: whole"
     if wanted.unreadable == "skip":
         problems.clear()
     firsts = once(kept, problems)
-    labels = np.array([names.index(kept[place].found.name) for place in firsts], np.int64)
-    identities = np.frombuffer(b"".join(kept[place].identity for place in firsts), np.uint8).reshape(-1, BYTES)
-    in_test, why = draw(identities, "test") < wanted.test, "by their content"
+    counted = [kept[place] for place in firsts]
+    labels = np.array([names.index(image.found.name) for image in counted], np.int64)
+    groups = as_array([image.group for image in counted])
+    in_test, why = draw(groups, "test") < wanted.test, "by their groups' names" if grouped else "by their content"
     if found[0].in_test is not None:
-        in_test, why = np.array([kept[place].found.in_test for place in firsts], bool), "by their folders"
+        in_test, why = np.array([image.found.in_test for image in counted], bool), "by their folders"
     check_classes(folder, names, labels, in_test, why, problems)
     problems.refuse(folder)
+    if grouped:
+        tell_groups(counted, in_test)
     pile.sort(np.array(firsts))
     return Loaded(
-        Task(names, framing), pile, labels, identities, in_test,  # type: ignore[arg-type]
-        by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable,
+        Task(names, framing), pile, labels, as_array([image.identity for image in counted]), in_test,  # type: ignore[arg-type]
+        by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable, groups=groups if grouped else None,
     )  # fmt: skip
+
+
+def as_array(identities: list[bytes]) -> np.ndarray:
+    """Identities of 8 bytes as uint8 of shape (n, 8)."""
+    return np.frombuffer(b"".join(identities), np.uint8).reshape(-1, BYTES)
+
+
+def tell_groups(counted: list[Kept], in_test: np.ndarray) -> None:
+    """Say how many groups there are on either side, and what is on both or has none."""
+    sides = [
+        {spelling(image.found.group) for image, tests in zip(counted, in_test, strict=True) if tests == side} - {""}
+        for side in (False, True)
+    ]
+    alone = sum(not image.found.group for image in counted)
+    print(
+        f"groups: {len(sides[0]):,} to train on, {len(sides[1]):,} to test on"
+        + (f", and {alone:,} pictures without one" if alone else "")
+    )
+    if sides[0] & sides[1]:
+        print(f"your split has {listed(sides[0] & sides[1])} on both sides: the accuracy is then too good")
 
 
 def once(kept: list[Kept], problems: Problems) -> list[int]:
     """The places of the pictures, each once a side, in the order of their identities; and what is said of the others.
 
     A photograph and its copy as PNG show the same and may be framed a little differently: which of them stays follows
-    from the framed images, and not from the files' names.
+    from the framed images, and not from the files' names. Of a picture that is in two groups, that in the group stays
+    which a smaller share of test images would hold too: none is on both sides, and none leaves the test images.
     """
     firsts: dict[tuple[bytes, bool | None], int] = {}
     of_identity: dict[bytes, Found] = {}
     twice = []
-    for place in sorted(range(len(kept)), key=lambda place: kept[place][1:]):
-        image, identity, _ = kept[place]
+    drawn = draw(as_array([image.group for image in kept]), "test")
+    for place in sorted(range(len(kept)), key=lambda place: (kept[place].identity, drawn[place], kept[place].framed)):
+        image, identity, *_ = kept[place]
         first = kept[firsts.setdefault((identity, image.in_test), place)].found
         known = of_identity.setdefault(identity, image)
         if known.name != image.name:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,16 @@ def test_the_summary_of_one_source_is_flat():
         "dataset": "some", "train": 198, "validation": 2, "test": 2,
         "smallest_class": round(8 / 198, 6), "largest_class": round(30 / 198, 6), "leakage": 1,
     }  # fmt: skip
+
+
+def test_the_summary_counts_groups_where_they_are_told():
+    some = raw(LABELS, IDENTITIES[:200], IDENTITIES[200:204], by_content=True)
+    held_out = np.arange(200) % 20 < 2
+    assert "groups" not in prepare.count(Source("own", some, held_out, 1), np.zeros(4, bool))
+    train = replace(some.train, groups=IDENTITIES[np.arange(200) % 20])
+    test = replace(some.test, groups=IDENTITIES[[200, 200, 201, 201]])
+    grouped = Source("own", Raw(some.description, train, test), held_out, 1)
+    assert prepare.count(grouped, np.zeros(4, bool))["groups"] == {"train": 18, "validation": 2, "test": 2}
 
 
 def test_the_summary_of_a_joined_dataset_has_every_source():

@@ -46,6 +46,25 @@ def test_what_is_written_is_described_and_reads_back(workspace: Path):
         np.testing.assert_array_equal(split.identities, one.identities[chosen])
 
 
+def test_groups_are_written_where_they_are_told_and_nowhere_else(workspace: Path):
+    one = loaded(30, groups=np.random.default_rng(1).integers(0, 256, (30, 8), np.uint8))
+    write_raw(ONE, one)
+    raw = read_raw(ONE)
+    for split, chosen in ((raw.train, ~one.in_test), (raw.test, one.in_test)):
+        np.testing.assert_array_equal(split.groups, one.groups[chosen])
+    groups = ONE / "train-groups.idx"
+    content = groups.read_bytes()
+    groups.unlink()
+    with pytest.raises(Refusal, match=r"train-groups.idx has the SHA-256 nothing"):
+        read_raw(ONE)
+    write_raw(ONE, loaded(30))
+    assert not [*ONE.glob("*groups*")]
+    assert read_raw(ONE).train.groups is None
+    groups.write_bytes(content)
+    with pytest.raises(Refusal, match=r"train-groups.idx has the SHA-256 .*dataset.json says nothing"):
+        read_raw(ONE)
+
+
 def test_color_and_many_classes_have_room(workspace: Path):
     write_raw(ONE, loaded(3000, Task([str(number) for number in range(1000)], "whole"), (5, 6, 3)))
     train = read_raw(ONE).train

@@ -74,3 +74,13 @@ def test_a_dataset_is_split_after_its_kind(by_content: bool):
     raw = Raw(Description(Task([*"abcdefghij"], "digit"), by_content, 0, 0, [], {}), training, training)
     expected = splits.split_by_content(IDENTITIES, validation) if by_content else splits.split(LABELS, validation)
     np.testing.assert_array_equal(splits.hold_out(raw, validation), expected)
+
+
+def test_who_is_in_a_group_is_held_out_with_it():
+    validation = Validation(hold_out=0.3, take="stratified", seed=1)
+    groups = IDENTITIES[np.arange(200) % 20]
+    training = Split(None, LABELS, IDENTITIES, groups)  # type: ignore[arg-type]
+    raw = Raw(Description(Task([*"abcdefghij"], "digit"), True, 0, 0, [], {}), training, training)
+    held_out = splits.hold_out(raw, validation).reshape(10, 20)
+    assert (held_out == held_out[0]).all()
+    assert 0 < held_out[0].sum() < 20

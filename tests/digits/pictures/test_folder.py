@@ -406,6 +406,86 @@ def test_digits_within_writers_are_refused_and_writers_within_digits_are_asked_a
     assert "the folders a, b lie in several classes: if they are writers" in capsys.readouterr().out
 
 
+GROUPED = WHOLE.model_copy(update={"group": "folder", "test": 0.4})
+
+
+@pytest.fixture
+def by_writer(images: Path) -> Path:
+    """The pictures of each class by eight writers, whatever class they are of."""
+    for number, path in enumerate(sorted(images.rglob("*.png"), key=lambda path: int(path.stem))):
+        target = path.parent / f"writer {number // 3 % 8}" / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    return images
+
+
+def sides(folder: Path, found: Loaded) -> dict[str, set[bool]]:
+    """Of each writer, on which sides of the split the pictures are."""
+    in_test = {pixels: side for pixels, _, side in content(found)}
+    by_name: dict[str, set[bool]] = {}
+    for path in folder.rglob("*.png"):
+        side = in_test.get(decode(path.read_bytes()).tobytes())
+        by_name.setdefault(path.parent.name, set()).update({side} - {None})
+    return by_name
+
+
+def test_a_group_stands_on_one_side_and_growing_moves_none(by_writer: Path, capsys: pytest.CaptureFixture[str]):
+    found = gathered(by_writer, GROUPED)
+    before = sides(by_writer, found)
+    assert {len(of_writer) for of_writer in before.values()} == {1}
+    tested = sum(of_writer == {True} for of_writer in before.values())
+    assert 0 < tested < 8
+    assert f"groups: {8 - tested} to train on, {tested} to test on\n" in capsys.readouterr().out
+    assert len(np.unique(found.groups, axis=0)) == 8
+    kept = set(content(found))
+    for number in range(60, 90):
+        path = by_writer / "cat" / f"writer {number % 10}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        drawing(number).save(path)
+    assert kept < set(content(gathered(by_writer, GROUPED)))
+    assert sides(by_writer, gathered(by_writer, GROUPED)).items() > before.items()
+    assert {True, False} in sides(by_writer, gathered(by_writer)).values(), "without groups, one hand is on both sides"
+
+
+def test_how_a_group_is_written_does_not_decide(by_writer: Path):
+    before = content(gathered(by_writer, GROUPED))
+    for name in ("cat", "dog"):
+        (by_writer / name / "writer 3").rename(by_writer / name / " WRITER  3")
+    assert content(gathered(by_writer, GROUPED)) == before
+
+
+def test_a_picture_without_a_group_is_its_own(images: Path, capsys: pytest.CaptureFixture[str]):
+    ungrouped, grouped = gathered(images), gathered(images, WHOLE.model_copy(update={"group": "folder"}))
+    assert content(grouped) == content(ungrouped)
+    np.testing.assert_array_equal(grouped.groups, grouped.identities)
+    assert ungrouped.groups is None
+    assert "groups: 0 to train on, 0 to test on, and 60 pictures without one" in capsys.readouterr().out
+
+
+def test_a_picture_of_two_groups_is_on_one_side_and_never_leaves_the_test_images(by_writer: Path):
+    """Whatever its files are called, and whichever of its groups was there first."""
+    before = gathered(by_writer, GROUPED)
+    of_writer = sides(by_writer, before)
+    tested = next(name for name, side in of_writer.items() if side == {True})
+    trained = next(name for name, side in of_writer.items() if side == {False})
+    path = next((by_writer / "cat" / tested).iterdir())
+    shutil.copy(path, by_writer / "cat" / trained / "0.png")
+    shutil.copy(path, by_writer / "cat" / trained / "z.png")
+    found = gathered(by_writer, GROUPED)
+    assert (content(found), found.duplicates) == (content(before), 2)
+
+
+def test_groups_on_both_sides_of_ones_own_split_are_told(images: Path, capsys: pytest.CaptureFixture[str]):
+    split_as(images, "train", "test")
+    for side in ("train", "test"):
+        (images / side / "cat/anna").mkdir()
+        for path in [*(images / side / "cat").glob("*.png")][:5]:
+            path.rename(path.parent / "anna" / path.name)
+    found = gathered(images, GROUPED)
+    assert found.in_test.sum() == 30
+    assert "your split has the folder anna on both sides" in capsys.readouterr().out
+
+
 def test_ten_problems_are_named_and_the_others_counted(images: Path):
     for number in range(37):
         (images / f"cat/bad {number:02}.png").write_bytes(b"hello")
