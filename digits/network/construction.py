@@ -33,7 +33,8 @@ def build(name: str, network: Network, shape: tuple[int, ...], classes: int) -> 
     for index, described in enumerate(network.layers):
         key = f"networks.{name}.layers.{index}"
         layer = _with_units_for(classes, described)
-        _try(key, layer, lambda: model.add(_make(keras.layers, layer)))  # noqa: B023
+        made = _try(key, layer, lambda: _make(keras.layers, layer))  # noqa: B023
+        _try(key, layer, lambda: model.add(made), f" for images of {' x '.join(map(str, shape))}")  # noqa: B023
     if model.output_shape != (None, classes):
         raise Refusal(
             f"params.yaml: networks.{name}.layers end in the shape {model.output_shape[1:]} an image, "
@@ -96,13 +97,15 @@ def _make(module: ModuleType, description: KerasObject) -> Any:
     return found(**description.arguments)
 
 
-def _try(key: str, description: KerasObject, make: Callable[[], Any]) -> Any:
+def _try(key: str, description: KerasObject, make: Callable[[], Any], where: str = "") -> Any:
     """What `make` gives; what Keras says against the description goes to the person who wrote it."""
     try:
         return make()
     except Exception as error:  # each layer has its own ways to refuse: ValueError, TypeError, tf.errors.OpError, ...
         arguments = f" with {description.arguments}" if description.arguments else ""
-        raise Refusal(f"params.yaml: {key}: {description.name}{arguments} cannot be made: {reason(error)}") from error
+        raise Refusal(
+            f"params.yaml: {key}: {description.name}{arguments} cannot be made{where}: {reason(error)}"
+        ) from error
 
 
 def reason(error: Exception) -> str:

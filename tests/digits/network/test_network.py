@@ -110,6 +110,14 @@ def test_ten_units_do_not_fit_other_classes():
         built(described(FLATTEN, LOGITS), classes=47)
 
 
+def test_images_too_small_for_a_network_are_named_with_the_layer_that_they_do_not_reach():
+    layers = [KerasObject(name="Conv2D", arguments={"filters": 4, "kernel_size": 9})] * 2
+    with pytest.raises(
+        Refusal, match=r"networks.x.layers.1: Conv2D with .* cannot be made for images of 16 x 16 x 1: "
+    ):
+        built(described(*layers, FLATTEN, LOGITS), (16, 16, 1))
+
+
 def test_images_of_another_shape_are_refused():
     model = built(described(FLATTEN, LOGITS))
     with pytest.raises(Refusal, match=r"takes images of \(28, 28, 1\), these are of \(28, 28, 3\)"):
