@@ -15,6 +15,7 @@ from PIL import Image
 BYTES = 8  # of an identity: that any two of a million different images share one has a probability of 3e-8
 
 LARGEST = 1024  # pixels of the longer side that is looked at
+NARROW = 4  # pixels of the shorter side; less has no form to speak of, and strips of noise would be taken for one
 FLAT = 8  # levels of 255; what differs less from its page has no form
 FAINT = 0.1  # of what stands out most; less is a JPEG's noise
 REACH = 2.6  # times the root mean square distance of what is shown from its middle: how far is looked
@@ -48,7 +49,8 @@ def of_picture(picture: Image.Image) -> bytes:
         width, height = (max(round(side * scale), 1) for side in color.size)
         color = color.resize((width, height), Image.Resampling.BOX)
     pixels = np.asarray(color.convert("RGB"))
-    form = coarse_form(np.asarray(color.convert("L"), np.float64), pixels)
+    narrow = min(color.size) < NARROW
+    form = None if narrow else coarse_form(np.asarray(color.convert("L"), np.float64), pixels)
     return _digest(f"{picture.size}".encode() + pixels.tobytes() if form is None else form.tobytes())
 
 

@@ -103,3 +103,11 @@ def test_names_and_numbers_tell_the_same():
     known = np.array([[0, 0, 0, 0, 0, 0, 1, 2]], np.uint8)
     assert identity.names(known) == ["0000000000000102"]
     assert identity.numbers(known).tolist() == [258]
+
+
+def test_strips_of_a_pixel_or_two_are_told_apart():
+    """A strip is no form, and what one of noise has of a wave is soon what another has."""
+    generator = np.random.default_rng(0)
+    for size in ((1, 5000), (5000, 1), (2, 300)):
+        strips = [Image.fromarray(generator.integers(0, 256, size, np.uint8)) for _ in range(200)]
+        assert len({known_as(strip) for strip in strips}) == 200
