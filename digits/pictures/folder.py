@@ -16,7 +16,7 @@ from digits.data.identity import BYTES, draw, of_group
 from digits.data.raw import Loaded
 from digits.data.task import Task
 from digits.foundation.parameters import MOST_CLASSES, Folder
-from digits.pictures.automatic import settle
+from digits.pictures.automatic import in_runs, settle
 from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
 from digits.pictures.pile import Pile
 from digits.pictures.reading import read_all
@@ -101,6 +101,8 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     if grouped:
         tell_groups(counted, in_test)
     pile.sort(np.array(firsts))
+    if why == "by their content" and (runs := in_runs(pile, [image.found.path for image in counted], labels)):
+        print(runs)
     return Loaded(
         Task(names, framing), pile, labels, as_array([image.identity for image in counted]), in_test,  # type: ignore[arg-type]
         by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable, groups=groups if grouped else None,

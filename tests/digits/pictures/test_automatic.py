@@ -9,7 +9,7 @@ from PIL import Image
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder, Parameters
 from digits.foundation.yaml import parse_yaml
-from digits.pictures.automatic import Settled, settle
+from digits.pictures.automatic import Settled, in_runs, settle
 from digits.pictures.folder import gather
 from tests.hand import write_hand
 
@@ -81,3 +81,27 @@ def test_many_pictures_without_a_digit_are_refused_with_what_to_set(tmp_path: Pa
         Refusal, match="and 50 more\npictures of other things than one digit each are read with datasets.own"
     ):
         gather(tmp_path, Folder(kind="folder", framing="digit"), bar=False)
+
+
+def shades(seeds: list[int], moved: float) -> np.ndarray:
+    """Smooth pictures of 32 x 32 grey pixels, alike where the seeds are, but for some noise."""
+    generator = np.random.default_rng(0)
+    forms = np.stack([np.random.default_rng(seed).integers(40, 200, (8, 8)) for seed in seeds])
+    pictures = np.kron(forms, np.ones((4, 4))) + generator.normal(0, moved, (len(seeds), 32, 32))
+    return pictures.clip(0, 255).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize(("alike", "said"), [(5, "81% of the pictures"), (1, "")])
+def test_names_in_runs_are_told_where_neighbours_are_nearly_the_same(alike: int, said: str):
+    numbers = np.arange(200)
+    paths = [Path(f"images/{number % 2}/IMG_{number}.png") for number in numbers]
+    images = shades((numbers // 2 // alike * 2 + numbers % 2).tolist(), 10)
+    order = np.random.default_rng(1).permutation(200)
+    told = in_runs(images[order], [paths[place] for place in order], numbers[order] % 2)
+    assert told[: len("81% of the pictures")] == said
+
+
+def test_of_few_pictures_or_equal_ones_nothing_is_said_of_their_names():
+    paths = [Path(f"images/{number % 2}/{number}.png") for number in range(100)]
+    assert in_runs(shades([1] * 20, 0), paths[:20], np.arange(20) % 2) == ""
+    assert in_runs(shades([1] * 100, 0), paths, np.arange(100) % 2) == ""
