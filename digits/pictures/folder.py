@@ -70,7 +70,7 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     if found:
         tell(found, names)
     grouped = wanted.group == "folder"
-    advice = [] if grouped else check_nesting(folder, found, problems)
+    advice = check_nesting(folder, found, grouped, problems)
     check_counts(folder, found, problems)
     problems.refuse(folder)  # before the pictures are read, which takes its time
     paths = [image.path for image in found]
@@ -124,6 +124,7 @@ def tell_groups(counted: list[Kept], in_test: np.ndarray) -> None:
     print(
         f"groups: {len(sides[0]):,} to train on, {len(sides[1]):,} to test on"
         + (f", and {alone:,} pictures without one" if alone else "")
+        + ("" if in_test.any() else "; a larger datasets.own.test takes some to test on")
     )
     if sides[0] & sides[1]:
         print(f"your split has {listed(sides[0] & sides[1])} on both sides: the accuracy is then too good")

@@ -14,6 +14,7 @@ from digits.pictures.decoding import NOT_DECODED, SUFFIXES
 PASSED_OVER = {"thumbs.db", "desktop.ini"}  # and what begins with a dot
 TO_TRAIN = {"train", "training", "valid", "validation", "val"}  # folders of a person's own split
 TO_TEST = {"test", "testing"}
+TEN_DIGITS = set("0123456789")
 MOST_NAMED = 10
 LINK_TO_CACHE = re.compile(r"[/\\][0-9a-f]{2}[/\\][0-9a-f]{30}$")  # how DVC names files, and may link to them
 
@@ -115,20 +116,19 @@ def is_split(top: list[Path]) -> bool:
     return names <= TO_TRAIN | TO_TEST and bool(names & TO_TRAIN) and bool(names & TO_TEST)
 
 
-def check_nesting(folder: Path, found: list[Found], problems: Problems) -> list[str]:
+def check_nesting(folder: Path, found: list[Found], grouped: bool, problems: Problems) -> list[str]:
     """Take down where the classes seem to be other folders than those that are taken for them.
 
     Args:
         folder: of all.
-        found: below it, with no groups asked for.
+        found: below it.
+        grouped: whether the folders within the classes are known to be groups.
         problems: to which is added what cannot be meant.
 
     Returns:
         What might be meant otherwise, a line each.
     """
-    if not found:
-        return []
-    split = found[0].in_test is not None
+    split = bool(found) and found[0].in_test is not None
     within: dict[Path, set[str]] = defaultdict(set)
     for image in found:
         of_class = image.path.relative_to(folder).parts[: 2 if split else 1]
@@ -138,23 +138,23 @@ def check_nesting(folder: Path, found: list[Found], problems: Problems) -> list[
         inner = groups - {"", name_of(path)}
         if inner and not split and name_of(path).casefold() in TO_TRAIN | TO_TEST:
             problems.append((path, f"holds {listed(inner)}, expected train and test with classes in both, or classes"))
-        elif inner & classes:
+        elif len(classes) == 1 and len(inner) > 1 and "" not in groups:
+            problems.append((path, f"is the only class, and holds {listed(inner)}, expected these in its place"))
+        elif inner & classes and not grouped:
             problems.append((
                 path,
                 f"holds {listed(inner & classes)}, as {folder} does: expected their pictures there, "
                 "or datasets.own.group: folder if these are writers, cameras or days",
             ))  # fmt: skip
-        elif len(classes) == 1 and len(inner) > 1 and "" not in groups:
-            problems.append((path, f"is the only class, and holds {listed(inner)}, expected these in its place"))
     in_classes = Counter(group for _, group in {(image.name, image.group) for image in found} if group)
     shared = {group for group, classes_with in in_classes.items() if classes_with > 1}
-    if len(shared) < 2 or problems:
+    if grouped or problems or len(shared) < 2:
         return []
-    if all(group.isdecimal() for group in shared) and not any(name.isdecimal() for name in classes):
+    if shared >= TEN_DIGITS and not classes & TEN_DIGITS:
         problems.append((folder, f"holds {listed(classes)}, and these {listed(shared)}, expected the digits outermost"))
     return [
         f"{listed(shared)} lie in several classes: if they are writers, cameras or days, datasets.own.group: folder "
-        "keeps each on one side of the split"
+        "keeps each on one side of the split; if they are the classes, they belong outermost"
     ]
 
 

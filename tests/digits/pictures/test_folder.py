@@ -395,15 +395,23 @@ def test_digits_within_writers_are_refused_and_writers_within_digits_are_asked_a
     images: Path, capsys: pytest.CaptureFixture[str]
 ):
     for number, path in enumerate(sorted(images.rglob("*.png"))):
-        for name in (f"by writer/{'ab'[number % 2]}/{number % 3}", f"by digit/{number % 3}/{'ab'[number % 2]}"):
+        digit, writer = number % 10, "ab"[number // 10 % 2]
+        for name in (f"by writer/{writer}/{digit}", f"by digit/{digit}/{writer}"):
             (images / name).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, images / name)
-    with pytest.raises(
-        Refusal, match=r"by writer: holds the folders a, b, and these the folders 0, 1, 2, expected the d"
-    ):
+    with pytest.raises(Refusal, match=r"by writer: holds the folders a, b, and these the folders 0, .*, 9, exp"):
         gathered(images / "by writer")
+    gathered(images / "by writer", WHOLE.model_copy(update={"group": "folder"}))  # they may be cameras, too
     gathered(images / "by digit")
     assert "the folders a, b lie in several classes: if they are writers" in capsys.readouterr().out
+
+
+def test_parts_of_a_split_are_no_classes_whatever_is_asked_for(images: Path):
+    moved(images, "train", 5)
+    with pytest.raises(
+        Refusal, match=r"images/train: holds the folders cat, dog, long-eared owl, expected train and t"
+    ):
+        gathered(images, WHOLE.model_copy(update={"group": "folder"}))
 
 
 GROUPED = WHOLE.model_copy(update={"group": "folder", "test": 0.4})
@@ -445,6 +453,12 @@ def test_a_group_stands_on_one_side_and_growing_moves_none(by_writer: Path, caps
     assert kept < set(content(gathered(by_writer, GROUPED)))
     assert sides(by_writer, gathered(by_writer, GROUPED)).items() > before.items()
     assert {True, False} in sides(by_writer, gathered(by_writer)).values(), "without groups, one hand is on both sides"
+
+
+def test_where_no_group_is_to_test_on_it_is_said_what_takes_some(by_writer: Path, capsys: pytest.CaptureFixture[str]):
+    found = gathered(by_writer, GROUPED.model_copy(update={"test": 0.001}))
+    assert not found.in_test.any()
+    assert "groups: 8 to train on, 0 to test on; a larger datasets.own.test takes some" in capsys.readouterr().out
 
 
 def test_how_a_group_is_written_does_not_decide(by_writer: Path):
