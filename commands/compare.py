@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from digits.data.measured import DATA, TEST_IMAGES, images_by_source
-from digits.data.prepared import PREPARED, read_images
+from digits.data.prepared import PREPARED, read_images, read_task
 from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.tables import parse_table
 from digits.results.accuracy import wilson_interval
@@ -192,11 +192,12 @@ def table(rows: list[dict[str, Any]], by: str) -> list[str]:
     ]
 
 
-def draw(images: np.ndarray, pairs: pd.DataFrame, title: str) -> Figure:
+def draw(images: np.ndarray, ink: bool, pairs: pd.DataFrame, title: str) -> Figure:
     """Draw the test images that A and B read differently; those that one has right first.
 
     Args:
         images: shape (n, height, width, channels), those of `pairs`, in its order.
+        ink: whether they are, as `Task.ink` says.
         pairs: as `pair` gives them.
         title: of the picture.
     """
@@ -205,7 +206,7 @@ def draw(images: np.ndarray, pairs: pd.DataFrame, title: str) -> Figure:
     shown = pd.concat([apart[one_right], apart[~one_right]])[:MOST_SHOWN]
     names = shown[["actual", "a", "b"]].map(lambda name: shortened(name, 10))
     captions = [f"is {row.actual}\nA: {row.a}\nB: {row.b}" for row in names.itertuples()]
-    return draw_images(images[shown.index], captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
+    return draw_images(images[shown.index], ink, captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
 
 
 def test_images_of(pairs: pd.DataFrame) -> np.ndarray:
@@ -244,7 +245,7 @@ def main() -> None:
     if arguments.show:
         use_style()
         title = f"Where A ({a.name:.20}) and B ({b.name:.20}) differ"
-        write_figure(arguments.show, draw(test_images_of(pairs), pairs, title), DPI)
+        write_figure(arguments.show, draw(test_images_of(pairs), read_task().ink, pairs, title), DPI)
     numbers = compare(a, b, pairs)
     print(json.dumps(numbers, indent=2) if arguments.json else report(numbers))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from digits.data.task import Task
 from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.parameters import read_parameters
 from digits.pictures.decoding import SUFFIXES
@@ -127,21 +128,22 @@ def told(sorted_in: list[tuple[Picture, np.ndarray]], classes: list[str]) -> lis
     ]
 
 
-def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classes: list[str], path: Path) -> None:
+def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, task: Task, path: Path) -> None:
     """Draw what the network saw beside its probabilities, two images in a row.
 
     Args:
         names: of the pictures.
         images: shape (n, height, width, channels).
         probabilities: shape (n, classes).
-        classes: their names.
+        task: which classes they are of, and how the images are seen.
         path: of the PNG.
     """
     from matplotlib import pyplot as plt
 
-    from digits.results.drawing import shortened, use_style, write_figure
+    from digits.results.drawing import grey_map, shortened, use_style, write_figure
 
     use_style()
+    classes = task.classes
     across = min(len(names), 2)
     down = -(-len(names) // across)
     figure, axes = plt.subplots(
@@ -151,7 +153,7 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, classe
         axis.set_axis_off()
     pairs = axes.reshape(-1, 2)
     for (seen, bars), name, image, chances in zip(pairs, names, images, probabilities, strict=False):
-        seen.imshow(image if image.shape[-1] > 1 else image[..., 0], cmap="gray", vmin=0, vmax=1)
+        seen.imshow(image if image.shape[-1] > 1 else image[..., 0], cmap=grey_map(task.ink), vmin=0, vmax=1)
         caption = name if len(name) <= 24 else f"\u2026{name[-23:]}"
         seen.set_title(caption, fontsize=9, parse_math=False)
         bars.set_axis_on()
@@ -235,7 +237,7 @@ def main() -> None:
         answers = iter(probabilities)
         if arguments.show:
             names = [picture.name for picture in read_ones[:MOST_DRAWN]]
-            draw(names, images, probabilities, classes, arguments.show)
+            draw(names, images, probabilities, classifier.task, arguments.show)
 
     entries: list[dict[str, object]] = []
     sorted_in: list[tuple[Picture, np.ndarray]] = []

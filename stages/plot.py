@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from digits.data.prepared import read_images, read_split, read_task
+from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import read_array
 from digits.foundation.parameters import read_parameters
@@ -44,14 +45,15 @@ MOST_SAMPLES = 60
 TRAINING, VALIDATION = BLUE, "#ff7f0e"
 
 
-def draw_samples(images: np.ndarray, labels: np.ndarray, classes: list[str]) -> Figure:
+def draw_samples(images: np.ndarray, labels: np.ndarray, task: Task) -> Figure:
     """Draw the first two training images of each class, as far as there are two; of many classes, the first one."""
+    classes = task.classes
     each, columns = (2, len(classes)) if len(classes) <= FEW_CLASSES else (1, 10)
     firsts = [np.flatnonzero(labels == label)[:each] for label in range(min(len(classes), MOST_SAMPLES))]
     chosen = [first[row] for row in range(each) for first in firsts if row < len(first)]
     captions = [caption(classes[labels[index]]) for index in chosen]
     some = f": {MOST_SAMPLES} of {len(classes)} classes" if len(classes) > MOST_SAMPLES else ""
-    return draw_images(images[chosen], captions, max(columns, 6), f"Training images{some}")
+    return draw_images(images[chosen], task.ink, captions, max(columns, 6), f"Training images{some}")
 
 
 def draw_curves(history: pd.DataFrame) -> Figure:
@@ -69,7 +71,7 @@ def draw_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_predictions(images: np.ndarray, predictions: pd.DataFrame, title: str) -> Figure:
+def draw_predictions(images: np.ndarray, ink: bool, predictions: pd.DataFrame, title: str) -> Figure:
     """Draw test images with what the network said of them; `predictions` is indexed by their place in `images`."""
     columns = (predictions[name] for name in ("actual", "predicted", "confidence"))
     short = max(map(len, pd.unique(predictions[["actual", "predicted"]].to_numpy().ravel())), default=0) <= 3
@@ -77,7 +79,7 @@ def draw_predictions(images: np.ndarray, predictions: pd.DataFrame, title: str) 
         f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})\nis {caption(truth)}"
         for truth, found, sure in zip(*columns, strict=True)
     ]
-    return draw_images(images[predictions.index], captions, 10, title)
+    return draw_images(images[predictions.index], ink, captions, 10, title)
 
 
 def draw_calibration(predictions: pd.DataFrame) -> Figure:
@@ -107,7 +109,8 @@ def main() -> None:
     plot = read_parameters().plot
     use_style()
 
-    classes = read_task().classes
+    task = read_task()
+    classes = task.classes
     predictions = read_table(PREDICTIONS, {"actual": str, "predicted": str, "confidence": float})
     test_images = read_images("test")
     if len(predictions) > len(test_images):  # of which those that are left out stand behind the others
@@ -118,14 +121,15 @@ def main() -> None:
 
     shape = test_images.shape[1:]
     layers = read_table(LAYERS, {"layer": str, "output": str, "parameters": int})
-    save(draw_samples(*read_split("train", len(classes)), classes), "samples", plot.dpi)
+    save(draw_samples(*read_split("train", len(classes)), task), "samples", plot.dpi)
     save(draw_architecture(layers, shape), "architecture", plot.dpi)
     save(draw_weights(read_array(FIRST_KERNEL), shape), "weights", plot.dpi)
     save(draw_curves(read_table(HISTORY, dict.fromkeys(HISTORY_COLUMNS, float))), "curves", plot.dpi)
     save(draw_confusion(predictions, classes), "confusion", plot.dpi)
-    save(draw_predictions(test_images, right[:most], f"Recognized: the first of {len(right):,}"), "correct", plot.dpi)
+    title = f"Recognized: the first of {len(right):,}"
+    save(draw_predictions(test_images, task.ink, right[:most], title), "correct", plot.dpi)
     title = f"Misread: the most confident of {len(wrong):,}"
-    save(draw_predictions(test_images, wrong[:most], title), "misclassified", plot.dpi)
+    save(draw_predictions(test_images, task.ink, wrong[:most], title), "misclassified", plot.dpi)
     save(draw_calibration(predictions), "calibration", plot.dpi)
 
 

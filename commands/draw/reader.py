@@ -69,7 +69,7 @@ class Reader:
         probabilities = np.exp(self._log_probabilities(image[None])[0])
         best, runner_up = (self.classes[place] for place in two_best(probabilities))
         says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
-        return entry("-", probabilities, self.classes) | {"says": says, "seen": _data_url(image)}
+        return entry("-", probabilities, self.classes) | {"says": says, "seen": _data_url(image, self._task.ink)}
 
     def about(self) -> dict[str, Any]:
         """Which network answers: name, dataset and test accuracy as far as dvc.lock has it, classes, trouble."""
@@ -149,8 +149,9 @@ def _state(path: Path) -> State:
         return ()
 
 
-def _data_url(image: np.ndarray) -> str:
-    pixels = (image * 255).round().astype(np.uint8)
+def _data_url(image: np.ndarray, ink: bool) -> str:
+    light = 1 - image if ink else image
+    pixels = (light * 255).round().astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(pixels if pixels.shape[-1] > 1 else pixels[..., 0]).save(png, "PNG")
     return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

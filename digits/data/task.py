@@ -11,3 +11,8 @@ class Task:
 
     classes: list[str]
     framing: Framing
+
+    @property
+    def ink(self) -> bool:
+        """Whether grey images are ink, 1 the pen's and 0 the paper's, as MNIST's are, or light, 1 white and 0 black."""
+        return self.framing == "digit"

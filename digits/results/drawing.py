@@ -54,6 +54,11 @@ def caption(name: str) -> str:
     return "\n".join([first, *([shortened(" ".join(more), CAPTION_LETTERS)] if more else [])])
 
 
+def grey_map(ink: bool) -> str:
+    """The colors, by matplotlib's name, in which grey images are seen as they are: `Task.ink` says which of the two."""
+    return "gray_r" if ink else "gray"
+
+
 def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Lay pictures out in rows on one canvas.
 
@@ -76,8 +81,16 @@ def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple
     return canvas, corners
 
 
-def draw_images(images: np.ndarray, captions: Sequence[str], columns: int, title: str) -> Figure:
-    """Draw images of shape (n, height, width, channels) in [0, 1] in rows of `columns`, each with its caption below."""
+def draw_images(images: np.ndarray, ink: bool, captions: Sequence[str], columns: int, title: str) -> Figure:
+    """Draw images in rows, each with its caption below.
+
+    Args:
+        images: shape (n, height, width, channels), in [0, 1].
+        ink: whether 1 is black where they are grey, as `Task.ink` says.
+        captions: n of them, in one line or several.
+        columns: images in a row.
+        title: of the picture.
+    """
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     height, width, channels = images.shape[1:]
     unit = width / 28  # what follows was looked at for MNIST's images
@@ -86,7 +99,7 @@ def draw_images(images: np.ndarray, captions: Sequence[str], columns: int, title
     canvas, corners = mosaic(pictures, columns, margin, below)
     figure, axis = plt.subplots(figsize=(10, 0.5 + 10 * canvas.shape[0] / canvas.shape[1]))
     axis.set_axis_off()
-    axis.imshow(np.nan_to_num(canvas, nan=1) if channels > 1 else canvas, cmap="gray_r", vmin=0, vmax=1)
+    axis.imshow(np.nan_to_num(canvas, nan=1) if channels > 1 else canvas, cmap=grey_map(ink), vmin=0, vmax=1)
     for (x, y), caption in zip(corners, captions, strict=True):
         axis.text(
             x + width / 2, y + height + 2 * unit, caption,

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from matplotlib import pyplot as plt
 
 from commands import compare
+from digits.data.prepared import TASK
 from digits.foundation.command import Refusal, run
 from digits.foundation.files import write_json
 from digits.foundation.tables import write_table
-from tests.conftest import Repository, write_split
+from tests.conftest import DIGITS, Repository, write_split
+from tests.digits.results.test_drawing import first_pixel
 
 # Eleven images. Of them, A alone is right on one (a 7) and B alone on nine (the first 3 and all eight 1s); the last is
 # misread by both, in two ways.
@@ -261,17 +264,24 @@ def test_a_missing_or_damaged_file_is_refused(history: Repository, file: Path, c
 def test_the_picture_shows_first_what_one_has_right_and_at_most_fifty():
     images = np.zeros((70, 28, 28, 1), np.float32)
     only_b, neither = revision([5] * 70, [3] * 70), revision([8] * 35 + [3] * 30 + [5] * 5, [3] * 70)
-    figure = compare.draw(images, compare.pair(only_b, neither), "Differ")
+    figure = compare.draw(images, True, compare.pair(only_b, neither), "Differ")
     texts = [text.get_text() for text in figure.findobj(plt.Text) if text.get_text().startswith(("is", "Differ"))]
     plt.close(figure)
     assert texts[-1] == "Differ: 50 of 65 images"
     assert texts[:-1] == ["is 3\nA: 5\nB: 3"] * 30 + ["is 3\nA: 5\nB: 8"] * 20
 
 
+@pytest.mark.parametrize(("ink", "seen"), [(True, 0.1), (False, 0.9)])
+def test_the_picture_has_digits_as_ink_and_photographs_as_light(ink: bool, seen: float):
+    figure = compare.draw(np.full((11, 28, 28, 1), 0.9, np.float32), ink, compare.pair(A, B), "Differ")
+    assert first_pixel(figure) == pytest.approx(seen, abs=0.01)
+
+
 def test_the_picture_is_drawn_from_the_test_images_that_were_measured(
     history: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     write_split("test", np.zeros((11, 28, 28, 1), np.float32), np.array(ACTUAL, np.uint8))
+    write_json(TASK, asdict(DIGITS))
     told(monkeypatch, capsys, "--show", "differ.png")
     assert Path("differ.png").read_bytes().startswith(b"\x89PNG")
     write_table(compare.TEST_IMAGES, pd.DataFrame({"image": [f"other-{row}" for row in range(11)]}))

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import errno
 import hashlib
 import io
@@ -58,6 +59,8 @@ def test_a_picture_is_answered_with_the_fields_and_numbers_of_predict(
     answer = server.ask("POST", "/predict", sample, {"Content-Type": "image/*"}).json
     assert answer["seen"].startswith("data:image/png;base64,")
     assert {**entry, "path": "-", "says": answer["says"], "seen": answer["seen"]} == answer
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["seen"].partition(",")[2]))))
+    assert (seen[0, 0], seen.min()) == (255, 0)  # ink on white
 
 
 def test_a_picture_without_a_digit_has_an_answer_that_says_so(server: Server):

@@ -253,6 +253,17 @@ def test_a_picture_is_read_as_predict_reads_it(
     assert share == f"{100 * entry['confidence']:.1f}%"
 
 
+def test_a_kept_picture_is_seen_as_it_is_in_the_dark_too(chromium: Any, server: Server, home: Repository):
+    with opened(chromium, server, color_scheme="dark", **DESKTOP) as paper:
+        paste(paper.page)
+        paper.page.keyboard.press("7")
+        paper.told("Kept as 7")
+        thumbnail = paper.page.locator("#kept img").first
+        seen = Image.open(io.BytesIO(thumbnail.screenshot())).convert("L").resize((1, 1), Image.Resampling.BOX)
+        whole = Image.open(SAMPLE).convert("L").resize((1, 1), Image.Resampling.BOX)
+        assert abs(seen.getpixel((0, 0)) - whole.getpixel((0, 0))) < 40
+
+
 def test_what_is_no_picture_is_said_on_the_page(chromium: Any, server: Server, tmp_path: Path):
     (tmp_path / "<b>text.png").write_text("no picture")
     context = chromium.new_context(**DESKTOP)

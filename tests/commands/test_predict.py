@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from commands import predict
+from digits.data.task import Task
 from digits.foundation.command import run
+from digits.foundation.parameters import Framing
 from digits.network import archive, reproducibility
 from digits.network.tensorflow import keras
 from tests.conftest import DIGITS, ROOT
@@ -205,6 +207,14 @@ def test_a_plain_keras_model_answers_and_what_was_assumed_is_said(command):
     )
     assert command("--model", "models/model.keras", "seven.png")[2] == ""
     assert command("--model", "none.keras", "seven.png")[2] == "error: none.keras is missing\n"
+
+
+@pytest.mark.parametrize(("framing", "seen"), [("digit", 0), ("whole", 255)])
+def test_show_draws_digits_as_ink_and_photographs_as_light(workspace: Path, framing: Framing, seen: int):
+    bright = np.ones((1, 28, 28, 1), np.float32)
+    predict.draw(["bright.png"], bright, np.eye(2)[:1], Task(["a", "b"], framing), Path("seen.png"))
+    drawn = np.asarray(Image.open("seen.png").convert("L"))
+    assert (drawn[60:, :100] == seen).mean() > 0.5
 
 
 def test_wrong_arguments_end_before_tensorflow_is_imported(command, monkeypatch: pytest.MonkeyPatch):

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from digits.data.task import Task
+from digits.foundation.parameters import Framing
 from stages import plot
 from tests.conftest import DIGITS
-from tests.digits.results.test_drawing import said
+from tests.digits.results.test_drawing import first_pixel, said
 
 IMAGES = np.random.default_rng(0).random((30, 28, 28, 1), np.float32)
 HISTORY = pd.DataFrame({"epoch": [1], "accuracy": [0.9], "loss": [0.3], "val_accuracy": [0.8], "val_loss": [0.4]})
@@ -14,14 +17,24 @@ SURE = pd.DataFrame({"actual": ["7", "2", "1"], "predicted": ["7", "2", "7"], "c
 
 def test_samples_are_two_of_each_digit():
     labels = np.repeat(np.arange(10, dtype=np.uint8), 3)
-    assert said(plot.draw_samples(IMAGES, labels, DIGITS.classes)) == [
+    assert said(plot.draw_samples(IMAGES, labels, DIGITS)) == [
         *map(str, [*range(10), *range(10)]),
         "Training images",
     ]
 
 
+@pytest.mark.parametrize(("framing", "seen"), [("digit", 0.1), ("whole", 0.9)])
+def test_digits_are_drawn_as_ink_and_photographs_as_light(framing: Framing, seen: float):
+    bright, task = np.full((3, 28, 28, 1), 0.9, np.float32), Task(DIGITS.classes, framing)
+    for drawn in (
+        plot.draw_samples(bright, SURE["actual"].to_numpy(np.uint8), task),
+        plot.draw_predictions(bright, task.ink, SURE, "Recognized"),
+    ):
+        assert first_pixel(drawn) == pytest.approx(seen, abs=0.01)
+
+
 def test_a_digit_that_is_rare_or_absent_is_drawn_as_often_as_it_is_there():
-    assert said(plot.draw_samples(IMAGES[:3], np.array([4, 4, 7], np.uint8), DIGITS.classes)) == [
+    assert said(plot.draw_samples(IMAGES[:3], np.array([4, 4, 7], np.uint8), DIGITS)) == [
         "4",
         "7",
         "4",
@@ -30,12 +43,12 @@ def test_a_digit_that_is_rare_or_absent_is_drawn_as_often_as_it_is_there():
 
 
 def test_predictions_are_captioned_with_confidence_and_truth():
-    texts = said(plot.draw_predictions(IMAGES, SURE[2:], "Misread"))
+    texts = said(plot.draw_predictions(IMAGES, True, SURE[2:], "Misread"))
     assert texts == ["7 (50.0%)\nis 1", "Misread"]
 
 
 def test_no_mistakes_draw_no_digits():
-    assert said(plot.draw_predictions(IMAGES, SURE[:0], "Misread: 0")) == ["Misread: 0"]
+    assert said(plot.draw_predictions(IMAGES, True, SURE[:0], "Misread: 0")) == ["Misread: 0"]
 
 
 def test_curves_leave_out_a_validation_that_was_not():

@@ -19,6 +19,15 @@ def said(drawn: Figure | Axes) -> list[str]:
     return [text.get_text() for text in texts if id(text) not in ticks]
 
 
+def first_pixel(figure: Figure) -> float:
+    """How light the middle of the first image in a figure is seen, from 0, black, to 1, white."""
+    drawn = figure.axes[0].images[0]
+    pixels = np.ma.masked_invalid(drawn.get_array())
+    y, x = (places[0] for places in np.nonzero(~pixels.mask))
+    plt.close(figure)
+    return float(drawn.cmap(drawn.norm(pixels[y, x]))[0])
+
+
 def test_a_mosaic_holds_each_picture_at_its_corner():
     canvas, corners = mosaic(IMAGES, columns=3, margin=2, below=4)
     assert canvas.shape == (2 * 36, 3 * 32)
