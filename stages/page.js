@@ -22,20 +22,33 @@ const options = {
   },
 };
 window.vegaEmbed = (place, chart) => {
-  for (const row of chart.data?.values ?? []) revisions.add(row.rev);
+  const values = chart.data?.values ?? [];
+  const different = (...names) => [...new Set(values.flatMap((row) => names.map((name) => row[name])))].sort();
+  for (const row of values) revisions.add(row.rev);
   if (chart.mark) chart.mark.clip = false; // a dot at the edge is whole
   if (chart.mark?.type === "line") {
+    chart.data.values = values.filter((row) => row[chart.encoding.y.field] !== ""); // as without validation
+    const drawn = new Set(chart.data.values.map((row) => row.field));
+    const dashes = chart.encoding.strokeDash?.scale;
+    if (dashes) dashes.domain = dashes.domain.filter((field) => drawn.has(field));
     chart.mark.point = { size: 30 }; // a single epoch makes no line
     chart.config = { legend: { symbolType: "stroke", symbolSize: 250 }, axisX: { tickMinStep: 1 } }; // epochs are whole
   }
   if (chart.mark?.type === "bar") {
     chart.mark = { type: "point", clip: false }; // a bar's length says something only where it begins at 0
     chart.width = 360;
-    chart.height = { step: 22 * new Set(chart.data.values.map((row) => row.rev)).size }; // a line for each class
+    chart.height = { step: 22, for: "position" }; // a line for each class, however many revisions are on it
+    chart.encoding.x.axis = { tickCount: 5, labelOverlap: true, labelSeparation: 8, labelFlush: false };
   }
-  if (new Set((chart.data?.values ?? []).map((row) => row.actual)).size > 15) {
-    document.querySelector(place).remove(); // and its image, which has room for so many classes, is seen instead
-    return;
+  if (chart.facet) {
+    const classes = different("actual", "predicted");
+    if (classes.length > 15) {
+      document.querySelector(place).remove(); // and its image, which has room for so many classes, is seen instead
+      return;
+    }
+    // What no image is, or is read as, has its row and column of zeros all the same, so that the diagonal is one.
+    for (const transform of chart.spec.transform) if (transform.impute) transform.keyvals = classes;
+    for (const axis of ["x", "y"]) chart.spec.encoding[axis].scale = { domain: classes };
   }
   for (const setting of chart.params ?? []) if (setting.name === "showValues") setting.value = true;
   return vegaEmbed(place, chart, options);

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from digits.data.prepared import read_images, read_split, read_task
 from digits.data.task import Task
@@ -18,7 +18,7 @@ from digits.foundation.command import Refusal
 from digits.foundation.files import read_array
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import read_table
-from digits.results.calibration import expected_calibration_error, reliability
+from digits.results.calibration import BINS, expected_calibration_error, reliability
 from digits.results.drawing import (
     BLUE,
     FEW_CLASSES,
@@ -71,12 +71,26 @@ def draw_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def told(what: str, which: str, images: int, most: int) -> str:
+    """A title for so many images, of which at most `most` are drawn: `which` ones they are, if not all."""
+    if images == 0:
+        return f"{what}: none of the test images"
+    return f"{what}: all {images:,}" if images <= most else f"{what}: {which} of {images:,}"
+
+
 def draw_predictions(images: np.ndarray, ink: bool, predictions: pd.DataFrame, title: str) -> Figure:
-    """Draw test images with what the network said of them; `predictions` is indexed by their place in `images`."""
+    """Draw test images with what the network said of them, and where that is wrong, with what they are.
+
+    Args:
+        images: shape (n, height, width, channels).
+        ink: whether they are, as `Task.ink` says.
+        predictions: of those to draw, indexed by their places in `images`.
+        title: of the picture.
+    """
     columns = (predictions[name] for name in ("actual", "predicted", "confidence"))
     short = max(map(len, pd.unique(predictions[["actual", "predicted"]].to_numpy().ravel())), default=0) <= 3
     captions = [
-        f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})\nis {caption(truth)}"
+        f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})" + f"\nis {caption(truth)}" * (found != truth)
         for truth, found, sure in zip(*columns, strict=True)
     ]
     return draw_images(images[predictions.index], ink, captions, 10, title)
@@ -92,8 +106,9 @@ def draw_calibration(predictions: pd.DataFrame) -> Figure:
     upper.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.03, 1.05))
     upper.grid(True)
     upper.legend(loc="lower right")
-    lower.bar(bins["confidence"], bins["count"], width=0.04, color=TRAINING)
+    lower.bar((bins.index + 0.5) / BINS, bins["count"], width=0.9 / BINS, color=TRAINING)
     lower.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.5, None))
+    lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     lower.set_axisbelow(True)
     lower.grid(True, axis="y")
     figure.suptitle(f"Calibration: expected error {expected_calibration_error(bins):.2%}")
@@ -126,10 +141,11 @@ def main() -> None:
     save(draw_weights(read_array(FIRST_KERNEL), shape), "weights", plot.dpi)
     save(draw_curves(read_table(HISTORY, dict.fromkeys(HISTORY_COLUMNS, float))), "curves", plot.dpi)
     save(draw_confusion(predictions, classes), "confusion", plot.dpi)
-    title = f"Recognized: the first of {len(right):,}"
-    save(draw_predictions(test_images, task.ink, right[:most], title), "correct", plot.dpi)
-    title = f"Misread: the most confident of {len(wrong):,}"
-    save(draw_predictions(test_images, task.ink, wrong[:most], title), "misclassified", plot.dpi)
+    for name, some, title in (
+        ("correct", right, told("Recognized", "the first", len(right), most)),
+        ("misclassified", wrong, told("Misread", "the most confident", len(wrong), most)),
+    ):
+        save(draw_predictions(test_images, task.ink, some[:most], title), name, plot.dpi)
     save(draw_calibration(predictions), "calibration", plot.dpi)
 
 

@@ -5,11 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
+import dvc_render
 import pytest
+import vl_convert
 
 from digits.foundation.yaml import parse_yaml
+from stages import page
 from tests.conftest import Repository
 
 WIDTH = 1280
@@ -107,3 +111,69 @@ def test_the_page_begins_with_the_main_numbers(finished: Repository, tmp_path: P
     assert "<h1>convnet on digits</h1>" in page
     assert f"{numbers['accuracy']:.2%} <span>{numbers['accuracy_low']:.2%} to" in page
     assert f"{numbers['errors']} <span>of 360 test images" in page
+
+
+# What only some datasets and revisions bring, in the charts that DVC's templates make of them.
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = vl_convert.javascript_bundle(page.JAVASCRIPT.read_text(), page.VEGA_LITE)
+    path = tmp_path_factory.mktemp("template") / "page.html"
+    path.write_text(page.fill("some on others", {}, 120, library))
+    return path
+
+
+def svg_of(template: Path, folder: Path, kind: str, rows: list[dict[str, str]], y: str, **more: object) -> str:
+    """The chart that a browser draws of a table's rows, each of which names its revision as `rev`."""
+    revisions = list(dict.fromkeys(row["rev"] for row in rows))
+    files = [{"filename": "table.csv", "field": field} for field in sorted({row.get("field", y) for row in rows})]
+    chart = dvc_render.VegaRenderer(
+        rows, "chart", template=kind, y=y, revs_with_datapoints=revisions, anchors_y_definitions=files, **more
+    )
+    path = dvc_render.render_html([chart], folder / "index.html", template)
+    found = re.search(r'<svg[^>]*class="marks".*?</svg>', browse(Path(path), folder, "--dump-dom"), re.DOTALL)
+    assert found, "no chart was drawn"
+    return found[0]
+
+
+def height_of(svg: str) -> float:
+    return float(re.search(r'height="([0-9.]+)"', svg)[1])
+
+
+def test_no_validation_draws_no_line_and_leaves_no_void(template: Path, tmp_path: Path):
+    rows = [
+        {"epoch": str(epoch), "accuracy": value, "field": field, "rev": "workspace"}
+        for field, values in {"accuracy": ["0.94", "0.97"], "val_accuracy": ["", ""]}.items()
+        for epoch, value in enumerate(values, 1)
+    ]
+    svg = svg_of(template, tmp_path, "simple", rows, "accuracy", x="epoch")
+    assert svg.count("mark-line role-mark") == 1
+    assert "val_accuracy" not in svg
+    assert height_of(svg) < 500
+
+
+def test_a_class_that_is_never_predicted_keeps_its_place_on_the_diagonal(template: Path, tmp_path: Path):
+    read = {"cat": "cat", "dog": "owl", "owl": "owl"}
+    rows = [{"actual": actual, "predicted": found, "rev": "workspace"} for actual, found in read.items()]
+    svg = svg_of(template, tmp_path, "confusion", rows, "actual", x="predicted")
+    assert len(re.findall(r'aria-label="predicted: dog; actual: [a-z]+; ', svg)) >= 3
+    for name in read:
+        assert len(re.findall(rf">{name}</text>", svg)) == 2  # on either axis
+
+
+def test_the_classes_of_more_revisions_take_no_more_room(template: Path, tmp_path: Path):
+    heights = {}
+    for revisions in (1, 3):
+        rows = [
+            {"class": str(label), "f1": str(0.992 + label / 1000), "rev": f"revision-{revision}"}
+            for revision in range(revisions)
+            for label in range(10)
+        ]
+        svg = svg_of(template, tmp_path, "bar_horizontal", rows, "class", x="f1")
+        heights[revisions] = height_of(svg)
+    assert heights[3] < 1.3 * heights[1]
+    labels = re.findall(r'<text[^>]*transform="translate\(([0-9.]+),[0-9.]+\)"[^>]*>([01]\.[0-9]+)</text>', svg)
+    places = sorted(float(place) for place, _ in labels)
+    assert len(places) > 2
+    assert min(after - before for before, after in pairwise(places)) > 45  # pixels

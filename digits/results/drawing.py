@@ -97,7 +97,7 @@ def draw_images(images: np.ndarray, ink: bool, captions: Sequence[str], columns:
     pictures = images if channels > 1 else images[..., 0]
     margin, below = math.ceil(3 * unit), math.ceil((2 + 6 * lines) * unit)
     canvas, corners = mosaic(pictures, columns, margin, below)
-    figure, axis = plt.subplots(figsize=(10, 0.5 + 10 * canvas.shape[0] / canvas.shape[1]))
+    figure, axis = plt.subplots(figsize=(10, 0.5 + (10 * canvas.shape[0] / canvas.shape[1] if len(images) else 0)))
     axis.set_axis_off()
     axis.imshow(np.nan_to_num(canvas, nan=1) if channels > 1 else canvas, cmap=grey_map(ink), vmin=0, vmax=1)
     for (x, y), caption in zip(corners, captions, strict=True):

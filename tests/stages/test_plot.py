@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from digits.data.task import Task
 from digits.foundation.parameters import Framing
@@ -47,8 +48,22 @@ def test_predictions_are_captioned_with_confidence_and_truth():
     assert texts == ["7 (50.0%)\nis 1", "Misread"]
 
 
-def test_no_mistakes_draw_no_digits():
-    assert said(plot.draw_predictions(IMAGES, True, SURE[:0], "Misread: 0")) == ["Misread: 0"]
+def test_what_is_right_is_not_told_twice():
+    assert said(plot.draw_predictions(IMAGES, True, SURE[:2], "Recognized"))[:-1] == ["7 (100.0%)", "2 (90.0%)"]
+
+
+def test_no_mistakes_draw_a_title_and_no_empty_space():
+    drawn = plot.draw_predictions(IMAGES, True, SURE[:0], "Misread: none")
+    assert drawn.get_size_inches()[1] < 1
+    assert said(drawn) == ["Misread: none"]
+
+
+@pytest.mark.parametrize(
+    ("images", "title"),
+    [(0, "Misread: none of the test images"), (30, "Misread: all 30"), (1031, "Misread: the most confident of 1,031")],
+)
+def test_a_title_says_how_many_of_how_many(images: int, title: str):
+    assert plot.told("Misread", "the most confident", images, 30) == title
 
 
 def test_curves_leave_out_a_validation_that_was_not():
@@ -65,6 +80,15 @@ def test_the_confusion_has_every_count():
 
 def test_the_calibration_names_its_error():
     assert any("Calibration: expected error" in text for text in said(plot.draw_calibration(SURE)))
+
+
+def test_every_bar_of_the_calibration_is_whole_and_beside_the_others():
+    figure = plot.draw_calibration(pd.DataFrame({"actual": "7", "predicted": "7", "confidence": [0.93, 0.94, 1.0]}))
+    bars = [bar.get_bbox() for bar in figure.axes[1].patches]
+    plt.close(figure)
+    assert [bar.y1 for bar in bars] == [1, 2]
+    assert bars[0].x1 < bars[1].x0
+    assert bars[1].x1 <= 1
 
 
 def test_the_same_figure_is_saved_as_the_same_bytes(workspace: Path):
