@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
+from matplotlib import pyplot as plt
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
@@ -284,6 +285,37 @@ def test_a_picture_is_drawn_of_every_kind_of_parameter():
     ]
     assert figure.axes[2].get_xscale() == "log"
     assert len(figure.axes[-1].lines) == 2 + 4  # a line a setting, and the axes
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().height > 0.2
+
+
+def test_a_picture_has_every_setting_and_no_accuracy_beyond_all():
+    findings = findings_of({1: [1.0, 0.9], 2: [0.97, 0.95]})
+    drawn = {"network": "mlp", "networks.mlp.epochs": 9}
+    tried(findings, drawn, val_accuracy=float("nan"), epoch=1, failure="loss is not a number")
+    figure = picture.draw(findings)
+    assert figure.get_suptitle().endswith("that were trained with 2 seeds; grey: 1 that was stopped or failed")
+    chart, lines = figure.axes
+    bars = np.concatenate(chart.collections[0].get_segments())
+    assert (len(bars), bars[:, 1].max()) == (4, 1)
+    assert chart.get_ylim()[1] <= 1
+    grey = [line.get_xdata().tolist() for line in chart.lines if line.get_markeredgecolor() == picture.UNFINISHED]
+    assert [len(xs) for xs in grey] == [1]
+    assert sum(line.get_color() == picture.UNFINISHED for line in lines.lines) == 1
+    plt.close(figure)
+
+
+def test_a_picture_has_every_name_whole():
+    names = ["dropout-batchnorm-256-128-128", "convnet-translated", "mlp"]
+    findings = Findings(plan(space={"network": names, "prepare.validation.hold_out": [0.1, 0.2]}), {})
+    figure = picture.draw(findings)
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ["".join(text.split()) for text in ticks] == names
+    written = ["".join(text.get_text().split()) for text in figure.axes[-1].texts]
+    assert [name for name in names if name not in written] == []
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().height > 0.2
+    plt.close(figure)
 
 
 def test_keys_tell_settings_apart():
