@@ -63,10 +63,13 @@ torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/in
 .PHONY: sweep-installed
 sweep-installed: .venv/installed-sweep ## install what searches need beside: Ray and Optuna (docs/sweeps.md)
 
+.PHONY: export-installed
+export-installed: .venv/installed-export ## install what exports need beside: ONNX's and LiteRT's runtimes (docs/export.md)
+
 .PHONY: lock
 lock: .venv/installed-dev ## pin anew what requirements*.in need in turn
 	for name in requirements requirements-draw requirements-dev requirements-uv requirements-sweep \
-		requirements-remotes; do \
+		requirements-export requirements-remotes; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt || exit; done
 

@@ -22,6 +22,9 @@ from tests.hand import write_hand
 ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1", "make draw"}
 """What a test of the tests cannot run, or what takes long and is run before a release."""
 
+OPTIONAL = {"draw.md": "uvicorn", "export.md": "onnxruntime"}
+"""By page, what `make draw` and `make export-installed` install, without which it is left out."""
+
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """The console and Python blocks of a page, in order: their language and their text."""
@@ -60,7 +63,7 @@ def reader(fresh: Repository, mnist_mirror: Path, tmp_path_factory: pytest.TempP
 @pytest.mark.slow
 def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
-        if page.name != "draw.md" or find_spec("uvicorn"):  # which `make draw` installs
+        if find_spec(OPTIONAL.get(page.name, "dvc")):
             type_in(reader, page)
 
 
