@@ -37,6 +37,7 @@ IMAGES = Path("plots/images")
 FIRST_KERNEL = Path("models/first_kernel.npy")
 HISTORY = Path("plots/history.csv")
 HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "val_cross_entropy", "learning_rate"]
+BEST = "best_epoch"  # the last column, where the best epoch was kept
 LAYERS = Path("models/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 
@@ -56,13 +57,21 @@ def draw_samples(images: np.ndarray, labels: np.ndarray, task: Task) -> Figure:
     return draw_images(images[chosen], task.ink, captions, max(columns, 6), f"Training images{some}")
 
 
+def read_history() -> pd.DataFrame:
+    """The rows that `train` wrote, of numbers alone."""
+    found = HISTORY.read_bytes().partition(b"\n")[0].endswith(f",{BEST}".encode())
+    return read_table(HISTORY, dict.fromkeys([*HISTORY_COLUMNS, *[BEST] * found], float))
+
+
 def draw_curves(history: pd.DataFrame) -> Figure:
-    """Draw accuracy and loss over the epochs, in training and, where there is any, in validation."""
+    """Draw accuracy and loss over the epochs, in training and in validation, where there is any; mark the best one."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for axis, metric in zip(axes, ("accuracy", "loss"), strict=True):
         for column, name, color in ((metric, "training", TRAINING), (f"val_{metric}", "validation", VALIDATION)):
             if history[column].notna().any():
                 axis.plot(history["epoch"], history[column], marker="o", markersize=4, color=color, label=name)
+        if BEST in history:
+            axis.axvline(history[BEST].iloc[-1], color="grey", linestyle="--", label="kept")
         axis.set(title=metric.capitalize(), xlabel="epoch", ylabel=metric)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(True)
@@ -139,7 +148,7 @@ def main() -> None:
     save(draw_samples(*read_split("train", len(classes)), task), "samples", plot.dpi)
     save(draw_architecture(layers, shape), "architecture", plot.dpi)
     save(draw_weights(read_array(FIRST_KERNEL), shape), "weights", plot.dpi)
-    save(draw_curves(read_table(HISTORY, dict.fromkeys(HISTORY_COLUMNS, float))), "curves", plot.dpi)
+    save(draw_curves(read_history()), "curves", plot.dpi)
     save(draw_confusion(predictions, classes), "confusion", plot.dpi)
     for name, some, title in (
         ("correct", right, told("Recognized", "the first", len(right), most)),

@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ METRICS = Path("metrics/train.json")
 Row = dict[str, float | None]
 
 
+@dataclass
+class Best:
+    """The epoch with the lowest cross-entropy on the validation images so far, the first of equal ones."""
+
+    epoch: int = 0
+    cross_entropy: float = math.inf
+    weights: list[np.ndarray] = field(default_factory=list)
+
+
 def train(
     model: keras.Sequential,
     optimizer: keras.optimizers.Optimizer,
@@ -50,7 +60,8 @@ def train(
     Args:
         model: as `construction.build` makes it.
         optimizer: as `construction.build_optimizer` makes it; with `use_ema`, the average is validated and kept.
-        network: gives epochs, batch_size and jit_compile.
+        network: gives epochs, keep, patience, batch_size and jit_compile. With `keep: best` the model ends with the
+            weights that Keras's EarlyStopping restores and ModelCheckpoint saves, told to look at the cross-entropy.
         training: images and labels, as `read_split` gives them.
         validation: likewise; may be empty.
         seed: of the order of the images, a new one each epoch.
@@ -60,7 +71,7 @@ def train(
     Yields:
         A row after each epoch: its number from 1, accuracy and loss (the means over the epoch as it went), the same
         on the validation images and their cross-entropy, which is the loss without what regularizers add (None where
-        there are no such images), the learning rate at its end.
+        there are no such images), the learning rate at its end; with `keep: best`, which epoch was the best so far.
 
     Raises:
         Refusal: the optimizer or XLA cannot work with these layers and arguments, or the loss or a weight is no longer
@@ -69,6 +80,7 @@ def train(
     train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile, everywhere_alike)
     validate = compile_validation(model)
     shuffle = np.random.default_rng(seed)
+    best = Best()
 
     for epoch in range(1, network.epochs + 1):
         order = shuffle.permutation(len(training[0]))
@@ -82,6 +94,8 @@ def train(
         for what, value in [("loss", loss), ("val_loss", val_loss or 0), *(("a weight", weight) for weight in weights)]:
             if not np.isfinite(value).all():
                 raise Refusal(f"{what} is not a number after epoch {epoch}; try a lower learning_rate")
+        if val_cross_entropy is not None and val_cross_entropy < best.cross_entropy:
+            best = Best(epoch, val_cross_entropy, weights)
         yield {
             "epoch": epoch,
             "accuracy": accuracy,
@@ -90,27 +104,32 @@ def train(
             "val_loss": val_loss,
             "val_cross_entropy": val_cross_entropy,
             "learning_rate": float(optimizer.learning_rate),
+            **({"best_epoch": best.epoch} if network.keep == "best" else {}),
         }
+        if network.patience and epoch - best.epoch >= network.patience:
+            break
     optimizer.finalize_variable_values(model.trainable_variables)
+    if network.keep == "best":
+        model.set_weights(best.weights)
 
 
-def record(rows: Iterable[Row]) -> Row:
-    """Write the rows to plots/history.csv and to the terminal as they come, and return the last.
+def record(rows: Iterable[Row]) -> list[Row]:
+    """Write the rows to plots/history.csv and to the terminal as they come, and return them as they were written.
 
     Values have six decimals: enough for one image's difference, none of the noise behind it. A training that fails
     leaves no history.
     """
-    last: Row = {}
+    written: list[Row] = []
     try:
         with HISTORY.open("w", newline="", buffering=1) as file:
             history = csv.writer(file, lineterminator="\n")
             began = time.perf_counter()
             for row in rows:
-                if not last:
+                if not written:
                     history.writerow(row)
-                last = {name: None if value is None else round(value, 6) for name, value in row.items()}
-                history.writerow(last.values())
-                told = [f"{name} {value:.4g}" for name, value in last.items() if value is not None]
+                written.append({name: None if value is None else round(value, 6) for name, value in row.items()})
+                history.writerow(written[-1].values())
+                told = [f"{name} {value:.4g}" for name, value in written[-1].items() if value is not None]
                 print(*told, f"{time.perf_counter() - began:.2f} s", sep="  ")
                 began = time.perf_counter()
     except BaseException as error:
@@ -118,7 +137,47 @@ def record(rows: Iterable[Row]) -> Row:
         if isinstance(error, OSError):
             raise Refusal(f"{HISTORY} cannot be written: {error.strerror}") from error
         raise
-    return last
+    return written
+
+
+def kept(rows: list[Row], network: Network) -> Row:
+    """The row of the epoch whose weights the model ends with."""
+    return rows[int(rows[-1]["best_epoch"] or 0) - 1] if network.keep == "best" else rows[-1]
+
+
+def summarize(name: str, network: Network, rows: list[Row]) -> dict[str, object]:
+    """The numbers of metrics/train.json but for the size: of the epoch that is kept.
+
+    Which that is, of how many, is told where the training was to find it out.
+    """
+    row = kept(rows, network)
+    numbers: dict[str, object] = {"network": name, "train_accuracy": row["accuracy"], "train_loss": row["loss"]}
+    numbers |= {name: row[name] for name in ("val_accuracy", "val_loss", "val_cross_entropy")}
+    if network.keep == "best" or network.patience:
+        numbers |= {"kept_epoch": row["epoch"], "epochs": len(rows)}
+    return numbers
+
+
+def check_images(name: str, network: Network, training: int, validation: int) -> None:
+    """Refuse a recipe for which there are not as many images as it takes.
+
+    Args:
+        name: of the network in params.yaml.
+        network: its recipe.
+        training: how many images there are to train on.
+        validation: how many there are to validate with.
+    """
+    if network.batch_size > training:
+        raise Refusal(
+            f"params.yaml: networks.{name}.batch_size is {network.batch_size:,}, "
+            f"expected no more than the {training:,} training images"
+        )
+    if not validation and (network.keep == "best" or network.patience):
+        key = f"keep is {network.keep!r}" if network.keep == "best" else f"patience is {network.patience}"
+        raise Refusal(
+            f"params.yaml: networks.{name}.{key}, but no validation images are held out by which an epoch could be "
+            "better than another; expected prepare.validation.hold_out above 0"
+        )
 
 
 def main() -> None:
@@ -128,11 +187,7 @@ def main() -> None:
     task = read_task()
     training, validation = (read_split(split, len(task.classes)) for split in ("train", "validation"))
     images = len(training[0])
-    if network.batch_size > images:
-        raise Refusal(
-            f"params.yaml: networks.{name}.batch_size is {network.batch_size:,}, "
-            f"expected no more than the {images:,} training images"
-        )
+    check_images(name, network, images, len(validation[0]))
 
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
     model = construction.build(name, network, training[0].shape[1:], len(task.classes))
@@ -148,17 +203,19 @@ def main() -> None:
     everywhere_alike = parameters.instructions == "avx2" and not processor.shortcoming()
     recipe = network.model_copy(update={"epochs": epochs})
     rows = train(model, optimizer, recipe, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike)
-    last = record(rows)
+    written = record(rows)
     seconds = time.perf_counter() - began
-    print(f"trained in {seconds:.1f} s, {epochs * images / seconds:,.0f} images a second")
+    print(f"trained in {seconds:.1f} s, {len(written) * images / seconds:,.0f} images a second")
+    if len(written) < epochs:
+        print(f"ended after epoch {len(written)} of {epochs}: none of the last {network.patience} was a better one")
+    if network.keep == "best":
+        print(f"kept: epoch {kept(written, network)['epoch']}, which has the lowest val_cross_entropy")
 
     archive.save(archive.Classifier(model, task))
     with replacing(FIRST_KERNEL) as partial:
         np.save(partial, construction.first_kernel(model))
     write_table(LAYERS, construction.layer_table(model))
-    final: dict[str, object] = {"network": name, "train_accuracy": last["accuracy"], "train_loss": last["loss"]}
-    final |= {name: last[name] for name in ("val_accuracy", "val_loss", "val_cross_entropy")}
-    write_json(METRICS, final | {"parameters": model.count_params()})
+    write_json(METRICS, summarize(name, network, written) | {"parameters": model.count_params()})
 
 
 if __name__ == "__main__":

@@ -71,6 +71,18 @@ def test_what_was_committed_by_force_does_not_come_back_for_another_split(reposi
     assert metrics(repository, "data")["validation"] > 4 * held_out
 
 
+@pytest.mark.slow
+def test_an_experiment_may_keep_its_best_epoch_and_end_early(repository: Repository):
+    recipe = {"epochs": 30, "keep": "best", "patience": 1}
+    settings = [word for name, value in recipe.items() for word in ("-S", f"networks.convnet.{name}={value}")]
+    printed = repository.dvc("exp", "run", *settings)
+    history, numbers = pd.read_csv(repository.path / "plots/history.csv"), metrics(repository, "train")
+    assert numbers["epochs"] == len(history) < 30
+    assert numbers["kept_epoch"] == history["val_cross_entropy"].idxmin() + 1 == len(history) - 1
+    assert f"kept: epoch {numbers['kept_epoch']}, which has the lowest val_cross_entropy" in printed
+    assert f"ended after epoch {len(history)} of 30: none of the last 1 was a better one" in printed
+
+
 def test_a_change_of_another_network_reruns_nothing(repository: Repository):
     repository.replace("params.yaml", "    epochs: 30\n", "    epochs: 31\n")
     assert "up to date" in repository.dvc("status")

@@ -260,6 +260,10 @@ class Network(Section):
     epochs: int = Field(ge=1, le=1000)
     least_steps: int = Field(default=0, ge=0, le=10_000_000)
     """Where the epochs come to fewer steps, as of few images they do, there are as many more as make these."""
+    keep: Literal["last", "best"] = "last"
+    """Of which epoch the weights are kept: the last one's, or those with the lowest `val_cross_entropy`."""
+    patience: int = Field(default=0, ge=0, le=1000)
+    """So many epochs in a row without a lower `val_cross_entropy` end the training; 0 ends it after all epochs."""
     batch_size: int = Field(ge=1, le=65_536)
     jit_compile: bool = False
 

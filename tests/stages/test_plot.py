@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 
 from digits.data.task import Task
 from digits.foundation.parameters import Framing
+from digits.foundation.tables import write_table
 from stages import plot
 from tests.conftest import DIGITS
 from tests.digits.results.test_drawing import first_pixel, said
@@ -69,6 +70,18 @@ def test_a_title_says_how_many_of_how_many(images: int, title: str):
 def test_curves_leave_out_a_validation_that_was_not():
     assert "validation" in said(plot.draw_curves(HISTORY))
     assert "validation" not in said(plot.draw_curves(HISTORY.assign(val_accuracy=np.nan, val_loss=np.nan)))
+
+
+def test_curves_mark_the_epoch_that_was_kept_where_that_was_the_best_one():
+    assert "kept" in said(plot.draw_curves(HISTORY.assign(best_epoch=[1])))
+    assert "kept" not in said(plot.draw_curves(HISTORY))
+
+
+@pytest.mark.parametrize("more", [[], ["best_epoch"]], ids=str)
+def test_the_history_is_read_with_the_best_epoch_and_without(workspace: Path, more: list[str]):
+    columns = [*plot.HISTORY_COLUMNS, *more]
+    write_table(plot.HISTORY, pd.DataFrame([[1.0] * len(columns)], columns=columns))
+    assert list(plot.read_history().columns) == columns
 
 
 def test_the_confusion_has_every_count():

@@ -26,7 +26,8 @@ RECIPE = Network(
 
 def changed(network: Network, **fields: object) -> Network:
     """The network with other fields, in the form of params.yaml."""
-    plain = {name: getattr(network, name) for name in ("epochs", "batch_size", "one_cycle", "jit_compile")}
+    names = ("epochs", "keep", "patience", "batch_size", "one_cycle", "jit_compile")
+    plain = {name: getattr(network, name) for name in names}
     plain["layers"] = [{layer.name: layer.arguments} for layer in network.layers]
     plain["optimizer"] = {network.optimizer.name: network.optimizer.arguments}
     return Network.model_validate(plain | fields)
@@ -218,7 +219,7 @@ def test_history_is_there_while_training_goes_and_gone_when_it_fails(workspace: 
         assert train.HISTORY.read_text() == "epoch,loss,val_loss\n1,0.123457,\n"
         yield {"epoch": 2, "loss": 0.1, "val_loss": None}
 
-    assert train.record(rows()) == {"epoch": 2, "loss": 0.1, "val_loss": None}
+    assert train.record(rows())[-1] == {"epoch": 2, "loss": 0.1, "val_loss": None}
     assert pd.read_csv(train.HISTORY)["epoch"].tolist() == [1, 2]
 
     def failing():
@@ -243,3 +244,88 @@ def test_of_few_images_there_are_as_many_more_epochs_as_make_the_least_steps():
     assert network.epochs_on(714) == 3
     assert changed(network, least_steps=2000).epochs_on(714) == 87
     assert changed(network, least_steps=2000).epochs_on(54_000) == 3
+
+
+OVERFITTING = changed(RECIPE, optimizer={"Adam": {"learning_rate": 0.02}}, epochs=12)
+"""On few images: after an epoch or two it gets worse on others."""
+
+
+@pytest.fixture(scope="module")
+def few(small_split: Split) -> tuple[Split, Split]:
+    """64 images to train on, some of them mislabeled, and 100 others to validate with."""
+    images, labels = small_split
+    mislabeled = np.where(np.arange(64) % 3, labels[:64], (labels[:64] + 1) % 10).astype(np.uint8)
+    return (images[:64], mislabeled), (images[64:164], labels[64:164])
+
+
+def fitted(network: Network, training: Split, validation: Split, *callbacks: keras.callbacks.Callback):
+    """The model and the history that Keras's own `fit` comes to, in the same order of the images."""
+    keras.utils.set_random_seed(1)
+    model = built(network)
+    model.compile(
+        construction.build_optimizer("x", network, model, steps=24),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+
+    def batches():
+        shuffle = np.random.default_rng(1)
+        while True:
+            order = shuffle.permutation(len(training[0]))
+            for start in range(0, len(order), network.batch_size):
+                batch = order[start : start + network.batch_size]
+                yield training[0][batch], training[1][batch]
+
+    history = model.fit(
+        batches(), epochs=network.epochs, steps_per_epoch=2, validation_data=validation, verbose=0, callbacks=callbacks
+    ).history
+    return model, history["val_loss"]
+
+
+def assert_alike(ours: keras.Sequential, theirs: keras.Sequential) -> None:
+    for our_weight, their_weight in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our_weight, their_weight, atol=1e-4)
+
+
+def test_the_best_epoch_is_kept_as_keras_checkpoints_it(few: tuple[Split, Split], tmp_path: Path):
+    rows, model = trained(changed(OVERFITTING, keep="best"), *few)
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
+    _, losses = fitted(OVERFITTING, *few, checkpoint)
+    assert len(rows) == len(losses) == 12
+    assert rows[-1]["best_epoch"] == np.argmin(losses) + 1 < 12
+    assert_alike(model, keras.saving.load_model(tmp_path / "best.keras"))
+    assert epoch.compile_validation(model)(few[1])[2] == min(row["val_cross_entropy"] for row in rows)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_patience_ends_a_training_where_keras_stops_it_early(few: tuple[Split, Split], keep: str):
+    rows, model = trained(changed(OVERFITTING, keep=keep, patience=3), *few)
+    stopping = keras.callbacks.EarlyStopping(patience=3, restore_best_weights=keep == "best")
+    theirs, losses = fitted(OVERFITTING, *few, stopping)
+    assert len(rows) == len(losses) < 12
+    assert_alike(model, theirs)
+
+
+def test_history_and_metrics_tell_which_epoch_is_kept_where_the_training_was_to_find_it(few: tuple[Split, Split]):
+    network = changed(OVERFITTING, keep="best", patience=3)
+    rows, _ = trained(network, *few)
+    best = [row["best_epoch"] for row in rows]
+    assert best == sorted(best)
+    numbers = train.summarize("x", network, rows)
+    assert (numbers["kept_epoch"], numbers["epochs"]) == (best[-1], len(rows))
+    assert numbers["val_cross_entropy"] == min(row["val_cross_entropy"] for row in rows)
+    assert numbers["train_accuracy"] == rows[best[-1] - 1]["accuracy"]
+
+
+def test_where_the_last_epoch_is_kept_nothing_is_said_of_a_best_one(plain: tuple[list, keras.Sequential]):
+    rows, _ = plain
+    assert "best_epoch" not in rows[-1]
+    assert "kept_epoch" not in train.summarize("x", RECIPE, rows)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"), [({"keep": "best"}, "keep is 'best'"), ({"patience": 3}, "patience is 3")], ids=str
+)
+def test_without_validation_images_no_epoch_is_the_best(recipe: dict[str, object], said: str):
+    with pytest.raises(Refusal, match=f"^params.yaml: networks.x.{said}, but no validation images are held out"):
+        train.check_images("x", changed(RECIPE, **recipe), training=64, validation=0)
+    train.check_images("x", RECIPE, training=64, validation=0)
