@@ -127,7 +127,7 @@ def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
         for label, likely, probability in zip(*columns, strict=True)
     ]
     title = f"The {len(shown)} labels that are least believed"
-    write_figure(path, draw_images(images.pixels[shown["place"]], captions, 10, title), DPI)
+    write_figure(path, draw_images(images.pixels[shown["place"]], images.task.ink, captions, 10, title), DPI)
 
 
 def main() -> None:
