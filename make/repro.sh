@@ -37,7 +37,13 @@ if [ "$code" != 0 ]; then
         GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
     dvc exp run -S fetch.dataset=digits || exit
 fi
-dvc repro || exit
+dvc repro || {
+    code=$?
+    if [ -e data/own/images.dvc ] && [ ! -e data/own/images ]; then # of which DVC says "missing data 'source'"
+        echo 'error: data/own/images is not here: dvc pull brings the pictures that data/own/images.dvc names' >&2
+    fi
+    exit "$code"
+}
 
 if git diff -U0 HEAD -- params.yaml | grep -q '^+ *dataset: digits'; then
     printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n'

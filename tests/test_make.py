@@ -136,6 +136,15 @@ def test_what_is_there_is_not_replaced_by_the_embedded_digits(newcomer: Reposito
     assert (newcomer.path / there).read_text() == "kept"
 
 
+def test_pictures_that_nobody_pulled_are_named_with_what_brings_them(newcomer: Repository):
+    newcomer.replace("params.yaml", "dataset: mnist", "dataset: digits")
+    (newcomer.path / "data/own/images.dvc").write_text(
+        f"outs:\n- md5: {'0' * 32}.dir\n  size: 1\n  nfiles: 1\n  hash: md5\n  path: images\n"
+    )
+    printed = newcomer.run(*REPRO, fails=True)
+    assert "error: data/own/images is not here: dvc pull brings the pictures that data/own/images.dvc names" in printed
+
+
 def test_a_bad_parameter_is_no_missing_source(newcomer: Repository):
     newcomer.replace("params.yaml", "\nseed: 1 ", "\nseed: -1 ")
     printed = newcomer.run(*REPRO, fails=True)
