@@ -8,7 +8,6 @@ binomial form. It speaks of these two networks as trained, not of what another s
 import argparse
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from digits.data.measured import DATA, TEST_IMAGES, images_by_source
+from digits.data.measured import DATA, FILES, TEST_IMAGES, images_by_source, parse_test_images
 from digits.data.prepared import PREPARED, read_images, read_task
 from digits.foundation.command import Refusal, png_path, run
-from digits.foundation.tables import parse_table
 from digits.results.accuracy import wilson_interval
-from digits.results.drawing import draw_images, shortened, use_style, write_figure
+from digits.results.drawing import draw_images, file_caption, shortened, use_style, write_figure
+from digits.results.predictions import PREDICTIONS, parse_predictions, told
 from digits.results.revisions import WORKSPACE, read_file
 
-PREDICTIONS = Path("plots/predictions.csv")
-COLUMNS = {"actual": str, "predicted": str, "confidence": float}
 LEVEL = 0.05
 MOST_SHOWN, DPI = 50, 120
-MOST_CLASSES = 30  # in the report for people
+MOST_CLASSES, MOST_FILES = 30, 20  # in the report for people
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,8 @@ class Revision:
     """What a revision's network said of its dataset's test images.
 
     Attributes:
-        predictions: a row an image: `image` (its identity in every revision), `source`, `actual`, `predicted`.
+        predictions: a row an image: `image` (its identity in every revision), `source`, `actual`, `predicted`, and
+            where some are a person's own, the columns of FILES.
     """
 
     name: str
@@ -51,17 +49,17 @@ def read_revision(name: str) -> Revision:
         Refusal: the revision or one of its files is missing, or a file is not as `prepare` and `evaluate` write it.
     """
     source = f"{PREDICTIONS} at {name}"
-    predictions = parse_table(read_file(name, PREDICTIONS), source, COLUMNS)
+    predictions = parse_predictions(read_file(name, PREDICTIONS), source)
     if predictions.empty:
         raise Refusal(f"{source} has no rows, expected one for each test image")
-    images = parse_table(read_file(name, TEST_IMAGES), f"{TEST_IMAGES} at {name}", {"image": str})
+    images = parse_test_images(read_file(name, TEST_IMAGES), f"{TEST_IMAGES} at {name}")
     data = read_file(name, DATA)
     sources = images_by_source(data, f"{DATA} at {name}")
     if not len(predictions) == len(images) == sum(sources.values()):
         facts = f"{len(predictions):,} rows, {TEST_IMAGES} {len(images):,}, {DATA} counts {sum(sources.values()):,}"
         raise Refusal(f"{source} has {facts}: expected as many")
     of_source = np.repeat(list(sources), list(sources.values()))
-    table = predictions[["actual", "predicted"]].assign(image=images["image"], source=of_source)
+    table = predictions[["actual", "predicted"]].join(images).assign(source=of_source)
     return Revision(name, str(json.loads(data)["dataset"]), table)
 
 
@@ -70,7 +68,8 @@ def pair(a: Revision, b: Revision) -> pd.DataFrame:
 
     Returns:
         A row an image, in the order of A: `row` (its place in A), `image`, `source` (as A has it), `actual`, the
-        predictions `a` and `b`, and the bools `a_right` and `b_right`, each by its own revision's label.
+        predictions `a` and `b`, the bools `a_right` and `b_right`, each by its own revision's label, and the columns of
+        FILES, as A has them, or else B.
 
     Raises:
         Refusal: they have no image in common.
@@ -81,7 +80,7 @@ def pair(a: Revision, b: Revision) -> pd.DataFrame:
         )
         for revision in (a, b)
     ]
-    of_b = sides[1][["image", "time", "actual", "predicted"]]
+    of_b = sides[1].drop(columns=["row", "source"])
     pairs = sides[0].merge(of_b, on=["image", "time"], suffixes=("", "_b"))
     if pairs.empty:
         raise Refusal(
@@ -89,7 +88,8 @@ def pair(a: Revision, b: Revision) -> pd.DataFrame:
         )
     right = {"a_right": pairs["predicted"] == pairs["actual"], "b_right": pairs["predicted_b"] == pairs["actual_b"]}
     pairs = pairs.rename(columns={"predicted": "a", "predicted_b": "b"})
-    return pairs[["row", "image", "source", "actual", "a", "b"]].assign(**right)
+    files = pairs[list(FILES)] if "file" in pairs else {"file": "", "more": 0}
+    return pairs[["row", "image", "source", "actual", "a", "b"]].assign(**right, **files)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -133,6 +133,7 @@ def compare(a: Revision, b: Revision, pairs: pd.DataFrame) -> dict[str, Any]:
     classes = count(pairs.rename(columns={"actual": "class"}), "class")
     sources = count(pairs, "source")
     only_a, only_b = int(classes["only_a"].sum()), int(classes["only_b"].sum())
+    differ = pairs["a_right"] != pairs["b_right"]
     tested = sources.assign(p=[mcnemar(*row) for row in sources[["only_a", "only_b"]].itertuples(index=False)])
     return {
         "dataset": a.dataset if a.dataset == b.dataset else f"{a.dataset} and {b.dataset}",
@@ -146,6 +147,7 @@ def compare(a: Revision, b: Revision, pairs: pd.DataFrame) -> dict[str, Any]:
         "verdict": verdict(only_a, only_b),
         "sources": tested.round({"a_accuracy": 6, "b_accuracy": 6}).to_dict("records"),
         "classes": classes.round(6).to_dict("records"),
+        "files": pairs[differ & (pairs["file"] != "")][[*FILES, "actual", "a", "b"]].to_dict("records"),
     }
 
 
@@ -176,7 +178,17 @@ def report(numbers: dict[str, Any]) -> str:
     shown = sorted(classes, key=lambda row: -row["only_a"] - row["only_b"])[:MOST_CLASSES]
     left = f"({len(classes) - len(shown)} classes with fewer differences are in --json)"
     kept = [row for row in classes if row in shown]
-    return "\n".join([*lines, "", *table(kept, "class"), *([left] if len(shown) < len(classes) else [])])
+    lines += ["", *table(kept, "class"), *([left] if len(shown) < len(classes) else [])]
+    return "\n".join([*lines, *name_files(numbers["files"])])
+
+
+def name_files(files: list[dict[str, Any]]) -> list[str]:
+    """Lines of a person's own images that only one of the two has right; none where there are none."""
+    shown = files[:MOST_FILES]
+    left = [f"(and {len(files) - MOST_FILES:,} more in --json)"] if len(files) > MOST_FILES else []
+    heading = ["", "Of your own images, only one has right:"] if files else []
+    lines = [f"{told(row['file'], row['more'])}: is {row['actual']}, A: {row['a']}, B: {row['b']}" for row in shown]
+    return [*heading, *lines, *left]
 
 
 def table(rows: list[dict[str, Any]], by: str) -> list[str]:
@@ -205,7 +217,10 @@ def draw(images: np.ndarray, ink: bool, pairs: pd.DataFrame, title: str) -> Figu
     one_right = apart["a_right"] | apart["b_right"]
     shown = pd.concat([apart[one_right], apart[~one_right]])[:MOST_SHOWN]
     names = shown[["actual", "a", "b"]].map(lambda name: shortened(name, 10))
-    captions = [f"is {row.actual}\nA: {row.a}\nB: {row.b}" for row in names.itertuples()]
+    files = [f"\n{file_caption(file)}" if file else "" for file in shown["file"]]
+    captions = [
+        f"is {row.actual}\nA: {row.a}\nB: {row.b}{file}" for row, file in zip(names.itertuples(), files, strict=True)
+    ]
     return draw_images(images[shown.index], ink, captions, 10, f"{title}: {len(shown)} of {len(apart):,} images")
 
 
@@ -215,7 +230,7 @@ def test_images_of(pairs: pd.DataFrame) -> np.ndarray:
     Raises:
         Refusal: the workspace has other test images.
     """
-    names = parse_table(TEST_IMAGES.read_bytes(), str(TEST_IMAGES), {"image": str})["image"]
+    names = parse_test_images(TEST_IMAGES.read_bytes(), str(TEST_IMAGES))["image"]
     images = read_images("test")
     places = pd.Series(range(len(names)), names)
     places = places[~places.index.duplicated()].reindex(pairs["image"])

@@ -140,7 +140,7 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, task: 
     """
     from matplotlib import pyplot as plt
 
-    from digits.results.drawing import grey_map, shortened, use_style, write_figure
+    from digits.results.drawing import ending, grey_map, shortened, use_style, write_figure
 
     use_style()
     classes = task.classes
@@ -154,8 +154,7 @@ def draw(names: list[str], images: np.ndarray, probabilities: np.ndarray, task: 
     pairs = axes.reshape(-1, 2)
     for (seen, bars), name, image, chances in zip(pairs, names, images, probabilities, strict=False):
         seen.imshow(image if image.shape[-1] > 1 else image[..., 0], cmap=grey_map(task.ink), vmin=0, vmax=1)
-        caption = name if len(name) <= 24 else f"\u2026{name[-23:]}"
-        seen.set_title(caption, fontsize=9, parse_math=False)
+        seen.set_title(ending(name, 24), fontsize=9, parse_math=False)
         bars.set_axis_on()
         draw_bars(bars, chances, [shortened(known, 18) for known in classes])
         bars.set_title(shortened(sentence(chances, classes), 44), fontsize=10, parse_math=False)

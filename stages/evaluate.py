@@ -1,7 +1,8 @@
 """Measure the trained network on the test split.
 
-Takes models/model.keras, data/prepared/test_*.npy, data/prepared/images.csv, for the labels that were corrected, and
-metrics/data.json, for how many test images are of which source.
+Takes models/model.keras, data/prepared/test_*.npy, data/prepared/images.csv, for the labels that were corrected,
+metrics/data.json, for how many test images are of which source, and metrics/test_images.csv, for the names of a
+person's own.
 Gives metrics/test.json, plots/predictions.csv (a row a test image, in order) and plots/classes.csv (a row a class).
 """
 
@@ -11,18 +12,19 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from digits.data.measured import DATA, images_by_source
+from digits.data.measured import DATA, TEST_IMAGES, images_by_source, parse_test_images
 from digits.data.prepared import read_image_table, read_split
+from digits.foundation.command import Refusal
 from digits.foundation.files import write_json
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
 from digits.results.accuracy import wilson_interval
 from digits.results.calibration import expected_calibration_error, reliability
+from digits.results.predictions import PREDICTIONS
 from stages import run
 
 METRICS = Path("metrics/test.json")
-PREDICTIONS = Path("plots/predictions.csv")
 CLASS_TABLE = Path("plots/classes.csv")
 
 
@@ -120,13 +122,16 @@ def main() -> None:
     table = read_image_table("test", len(images))
     counted = int((table["is"] != "").sum())  # those that are left out stand behind them
 
+    files = parse_test_images(TEST_IMAGES.read_bytes(), str(TEST_IMAGES)).drop(columns="image")
+    if len(files) != counted:
+        raise Refusal(f"{TEST_IMAGES} has {len(files):,} rows for {counted:,} test images")
     predictions = predict(np.exp(log_probabilities[:counted]), labels[:counted], classes)
     numbers = score(log_probabilities[:counted], predictions, classes)
     numbers |= score_as_published(log_probabilities, table, classes)
     sources = images_by_source(DATA.read_bytes(), str(DATA))
     if len(sources) > 1:
         numbers["sources"] = score_sources(predictions, sources)
-    write_table(PREDICTIONS, predictions)
+    write_table(PREDICTIONS, predictions.join(files))
     write_table(CLASS_TABLE, score_classes(predictions, classes))
     write_json(METRICS, numbers)
     print(

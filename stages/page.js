@@ -1,12 +1,12 @@
 // What DVC calls for each chart. Its templates leave these choices open, so they are made here.
 
-// The numbers at the head are the workspace's: where the charts show another revision, or several, it names these.
+// The numbers at the head, and the table at the foot, are the workspace's: where the charts show another revision, or several, it names these.
 const revisions = new Set();
 addEventListener("load", () => {
   const shown = [...revisions].filter((revision) => revision !== undefined);
   if (shown.length === 0 || (shown.length === 1 && shown[0] === "workspace")) return;
   document.title = document.querySelector("h1").textContent = shown.join(", ");
-  document.querySelector("dl").remove();
+  for (const part of document.querySelectorAll("dl, section")) part.remove();
   document.querySelector(".quiet code").textContent =
     "dvc metrics diff " + shown.filter((revision) => revision !== "workspace").slice(0, 2).join(" ");
 });

@@ -1,6 +1,6 @@
 """Write the page that `dvc plots show` and `dvc plots diff` fill, to be opened with or without a network.
 
-Takes metrics/*.json, stages/page.html and stages/page.js, the resolution of the pictures.
+Takes metrics/*.json, plots/predictions.csv, stages/page.html and stages/page.js, the resolution of the pictures.
 Gives plots/page/, the HTML template that .dvc/config names: DVC puts the charts and images where it says {plot_divs}.
 
 DVC's own page loads its chart library from the network, and is blank where there is none (dvc#5679). This one brings
@@ -13,11 +13,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import pandas as pd
 import vl_convert
 
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 from digits.foundation.parameters import read_parameters
+from digits.results.predictions import PREDICTIONS, misread, read_predictions
+from digits.results.predictions import told as told_file
 from stages import run
 
 # Where this file is missing, as in a fresh clone, DVC takes its path for the template. With these two placeholders in
@@ -29,6 +32,7 @@ TEST = Path("metrics/test.json")
 
 INCH = 84  # pixels of the page for an inch of a picture
 HTML, JAVASCRIPT = Path("stages/page.html"), Path("stages/page.js")
+MOST_NAMED = 100  # own pictures in the table of those that are misread
 VEGA_LITE = "5.21"  # the newest of the major version that DVC's chart templates are written in
 
 
@@ -50,7 +54,27 @@ def told(numbers: dict[str, Any]) -> tuple[str, str]:
     return f"{numbers['accuracy']:.2%}", f"{numbers['accuracy_low']:.2%} to {numbers['accuracy_high']:.2%}"
 
 
-def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str) -> str:
+def name_misread(predictions: pd.DataFrame) -> str:
+    """A table of a person's own test images that are misread, with their files; nothing where there are none."""
+    if "file" not in predictions:
+        return ""
+    own = predictions[predictions["file"] != ""]
+    wrong = misread(own)
+    if wrong.empty:
+        return ""
+    shown = wrong[:MOST_NAMED]
+    table = pd.DataFrame({
+        "file in data/own/images": list(map(told_file, shown["file"], shown["more"])),
+        "read as": shown["predicted"], "confidence": shown["confidence"].map("{:.1%}".format), "is": shown["actual"],
+    })  # fmt: skip
+    with pd.option_context("display.max_colwidth", None):
+        rows = table.to_html(index=False, border=0, justify="left").replace("{", "&#123;")  # as DVC fills {plot_divs}
+    more = f"<p>and {len(wrong) - MOST_NAMED:,} more in {PREDICTIONS}</p>" if len(wrong) > MOST_NAMED else ""
+    heading = f"Your own test images that are misread: {len(wrong):,} of {len(own):,}"
+    return f"<section>\n<h2>{heading}</h2>\n{rows}{more}\n</section>"
+
+
+def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str, misread: str = "") -> str:
     """The template for DVC.
 
     Args:
@@ -58,6 +82,7 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
         numbers: by their names, each with a remark that may be empty.
         dpi: dots an inch of the pictures, which a browser takes for pixels.
         library: JavaScript that defines `vegaEmbed`.
+        misread: what `name_misread` gives.
     """
     rows = [
         f"<div><dt>{escape(name)}</dt><dd>{escape(number)} <span>{escape(remark)}</span></dd></div>"
@@ -65,7 +90,7 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
     ]
     zoom = f"{INCH / dpi:.4g}"
     return Template(HTML.read_text()).substitute(
-        title=escape(title), numbers="\n".join(rows), zoom=zoom, library=library
+        title=escape(title), numbers="\n".join(rows), zoom=zoom, library=library, misread=misread
     )
 
 
@@ -81,7 +106,8 @@ def main() -> None:
         "parameters": (f"{train['parameters']:,}", ""),
     }
     library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)
-    write_bytes(PAGE, fill(f"{train['network']} on {data['dataset']}", numbers, chosen.plot.dpi, library).encode())
+    title, named = f"{train['network']} on {data['dataset']}", name_misread(read_predictions())
+    write_bytes(PAGE, fill(title, numbers, chosen.plot.dpi, library, named).encode())
 
 
 if __name__ == "__main__":

@@ -28,9 +28,11 @@ from digits.results.drawing import (
     draw_confusion,
     draw_images,
     draw_weights,
+    file_caption,
     use_style,
     write_figure,
 )
+from digits.results.predictions import PREDICTIONS, misread, read_predictions
 from stages import run
 
 IMAGES = Path("plots/images")
@@ -39,7 +41,6 @@ HISTORY = Path("plots/history.csv")
 HISTORY_COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "val_cross_entropy", "learning_rate"]
 BEST = "best_epoch"  # the last column, where the best epoch was kept
 LAYERS = Path("models/layers.csv")
-PREDICTIONS = Path("plots/predictions.csv")
 
 MOST_SAMPLES = 60
 
@@ -88,7 +89,7 @@ def told(what: str, which: str, images: int, most: int) -> str:
 
 
 def draw_predictions(images: np.ndarray, ink: bool, predictions: pd.DataFrame, title: str) -> Figure:
-    """Draw test images with what the network said of them, and where that is wrong, with what they are.
+    """Draw test images with what the network said of them, and where that is wrong, with what they are and their files.
 
     Args:
         images: shape (n, height, width, channels).
@@ -98,10 +99,12 @@ def draw_predictions(images: np.ndarray, ink: bool, predictions: pd.DataFrame, t
     """
     columns = (predictions[name] for name in ("actual", "predicted", "confidence"))
     short = max(map(len, pd.unique(predictions[["actual", "predicted"]].to_numpy().ravel())), default=0) <= 3
-    captions = [
-        f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})" + f"\nis {caption(truth)}" * (found != truth)
-        for truth, found, sure in zip(*columns, strict=True)
-    ]
+    files = predictions["file"] if "file" in predictions else [""] * len(predictions)
+    captions = []
+    for truth, found, sure, file in zip(*columns, files, strict=True):
+        said = f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})"
+        named = f"\n{file_caption(file)}" if file else ""
+        captions.append(said if found == truth else f"{said}\nis {caption(truth)}{named}")
     return draw_images(images[predictions.index], ink, captions, 10, title)
 
 
@@ -135,12 +138,11 @@ def main() -> None:
 
     task = read_task()
     classes = task.classes
-    predictions = read_table(PREDICTIONS, {"actual": str, "predicted": str, "confidence": float})
+    predictions = read_predictions()
     test_images = read_images("test")
     if len(predictions) > len(test_images):  # of which those that are left out stand behind the others
         raise Refusal(f"{PREDICTIONS} has {len(predictions):,} rows for {len(test_images):,} test images")
-    correct = predictions["actual"] == predictions["predicted"]
-    right, wrong = predictions[correct], predictions[~correct].sort_values("confidence", ascending=False, kind="stable")
+    right, wrong = predictions[predictions["actual"] == predictions["predicted"]], misread(predictions)
     most = plot.mistakes
 
     shape = test_images.shape[1:]

@@ -3,12 +3,31 @@
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from digits.foundation.command import Refusal
+from digits.foundation.tables import parse_table
 
 DATA = Path("metrics/data.json")
 """Counts them by source, in the order in which they stand in the test split."""
 TEST_IMAGES = Path("metrics/test_images.csv")
-"""A row a test image: `image`, the 16 letters of its identity, the same in every revision."""
+"""A row a test image: `image`, the 16 letters of its identity, the same in every revision; then perhaps FILES."""
+FILES = {"file": str, "more": int}
+"""Of a person's own image: the file below data/own/images that shows it, the first by its name where there are several,
+and how many more do; of any other image: none, 0."""
+
+
+def parse_test_images(content: bytes, source: str) -> pd.DataFrame:
+    """The table of the test images, with the columns of FILES where some are a person's own.
+
+    Args:
+        content: of metrics/test_images.csv.
+        source: where it comes from, for what is said of a mistake.
+
+    Raises:
+        Refusal: it is no such table.
+    """
+    return parse_table(content, source, {"image": str}, FILES)
 
 
 def images_by_source(content: bytes, path: str) -> dict[str, int]:

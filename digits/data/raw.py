@@ -1,26 +1,31 @@
 """Datasets as `fetch` and `gather` leave them in data/raw/, whatever their kind: a folder each, all in one form.
 
 Images, labels and identities of the training and of the test images are IDX files, and so are their groups where they
-are split by them; dataset.json says what they show, and has the SHA-256 of each file.
+are split by them; dataset.json says what they show, and has the SHA-256 of each file. Where the images are a person's
+own, a table has the names of the test images' files.
 """
 
 import hashlib
 import shutil
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from digits.data.identity import BYTES
 from digits.data.idx import IdxFile, write_idx
+from digits.data.measured import FILES
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import read_json, write_json
+from digits.foundation.tables import read_table, write_table
 
 FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
 DESCRIPTION = "dataset.json"
 INDEX = "datasets.json"  # beside the datasets' folders: their names, and all that is there where there are none
+TEST_FILES = "test-files.csv"
 SPLITS, CONTENTS = ("train", "test"), ("images", "labels", "identities")
 GROUPS = "groups"  # which a dataset has besides where images are split by groups
 
@@ -62,6 +67,8 @@ class Loaded:
     published: list[str] = field(default_factory=list)
     groups: np.ndarray | None = None
     """uint8 of shape (n, 8), equal where images stand on one side of the split together; None where none is told."""
+    files: pd.DataFrame | None = None
+    """n rows with the columns of FILES, where the images are a person's own."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class Split:
     """uint8 of shape (n, 8)."""
     groups: np.ndarray | None = None
     """uint8 of shape (n, 8), where groups are told."""
+    files: pd.DataFrame | None = None
+    """n rows with the columns of FILES, of test images that are a person's own."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ def write_raw(folder: Path, loaded: Loaded) -> None:
         (folder / f"{split}-{GROUPS}.idx").unlink(missing_ok=True)
         if loaded.groups is not None:
             write_idx(folder / f"{split}-{GROUPS}.idx", [loaded.groups[places]], (len(places), BYTES))
+    if loaded.files is not None:
+        write_table(folder / TEST_FILES, loaded.files[loaded.in_test])
     numbers = loaded.by_content, loaded.duplicates, loaded.unreadable, loaded.published
     write_json(folder / DESCRIPTION, asdict(Description(loaded.task, *numbers, digests(folder))))
 
@@ -138,7 +149,13 @@ def read_raw(folder: Path) -> Raw:
         Refusal: a file is another than dataset.json says or no IDX file, a label has no class, or the counts differ.
     """
     description = read_description(folder)
-    return Raw(description, *(_read_split(folder, split, len(description.task.classes)) for split in SPLITS))
+    train, test = (_read_split(folder, split, len(description.task.classes)) for split in SPLITS)
+    if TEST_FILES in description.sha256:
+        files = read_table(folder / TEST_FILES, FILES)
+        if len(files) != len(test.labels):
+            raise Refusal(f"{folder / TEST_FILES} has {len(files):,} rows for {len(test.labels):,} images")
+        test = replace(test, files=files)
+    return Raw(description, train, test)
 
 
 def _read_split(folder: Path, split: str, classes: int) -> Split:
@@ -163,9 +180,9 @@ def _read_split(folder: Path, split: str, classes: int) -> Split:
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a dataset."""
     found = {}
-    for name in (f"{split}-{content}.idx" for split in SPLITS for content in (*CONTENTS, GROUPS)):
-        if GROUPS in name and not (folder / name).exists():
-            continue
+    names = [f"{split}-{content}.idx" for split in SPLITS for content in CONTENTS]
+    optional = [*(f"{split}-{GROUPS}.idx" for split in SPLITS), TEST_FILES]
+    for name in [*names, *(name for name in optional if (folder / name).exists())]:
         with (folder / name).open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found

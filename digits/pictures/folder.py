@@ -2,7 +2,7 @@
 
 On which side of the split an image stands follows from its identity alone, or from the name of its group where groups
 are told. So a dataset that grows never moves an image that was there, and names, dates and the order of the files leave
-no other trace in the result.
+no other trace in the images: only in the table of names.
 """
 
 import hashlib
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from digits.data.identity import BYTES, draw, of_group
+from digits.data.measured import FILES
 from digits.data.raw import Loaded
 from digits.data.task import Task
 from digits.foundation.parameters import MOST_CLASSES, Folder
@@ -100,12 +102,14 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     problems.refuse(folder)
     if grouped:
         tell_groups(counted, in_test)
+    files = names_of_files(folder, kept)
     pile.sort(np.array(firsts))
     if why == "by their content" and (runs := in_runs(pile, [image.found.path for image in counted], labels)):
         print(runs)
     return Loaded(
         Task(names, framing), pile, labels, as_array([image.identity for image in counted]), in_test,  # type: ignore[arg-type]
         by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable, groups=groups if grouped else None,
+        files=pd.DataFrame([files[image.identity] for image in counted], columns=list(FILES)),
     )  # fmt: skip
 
 
@@ -154,6 +158,14 @@ def once(kept: list[Kept], problems: Problems) -> list[int]:
     if len(twice) > MOST_NAMED:
         print(f"and {len(twice) - MOST_NAMED:,} more pictures that are there already")
     return list(firsts.values())
+
+
+def names_of_files(folder: Path, kept: list[Kept]) -> dict[bytes, tuple[str, int]]:
+    """By identity, the name of the file that shows it, the first where there are several, and how many more do."""
+    names: dict[bytes, list[str]] = {}
+    for image in kept:
+        names.setdefault(image.identity, []).append(printable(image.found.path.relative_to(folder)))
+    return {identity: (min(of_one), len(of_one) - 1) for identity, of_one in names.items()}
 
 
 def check_counts(folder: Path, found: list[Found], problems: Problems) -> None:

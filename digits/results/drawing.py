@@ -33,7 +33,7 @@ QUIET = "#666666"  # what is beside the point
 FEW_CLASSES = 15  # whose confusion has room for every count
 MANY_CLASSES = 60  # whose confusion is no matrix that could be read
 MOST_KERNELS, MOST_MISTAKES = 60, 30
-CAPTION_LETTERS = 12
+CAPTION_LETTERS, FILE_LETTERS = 12, 11
 
 
 def use_style() -> None:
@@ -48,6 +48,11 @@ def shortened(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}\u2026"
 
 
+def ending(name: str, letters: int) -> str:
+    """The end of a file's name in at most so many letters, its beginning left out where it is longer."""
+    return name if len(name) <= letters else f"\u2026{name[1 - letters :].lstrip()}"
+
+
 def caption(name: str) -> str:
     """A class's name in at most two lines, as wide as fits under a tenth of a picture."""
     first, *more = textwrap.wrap(name, CAPTION_LETTERS) or [name]
@@ -57,6 +62,11 @@ def caption(name: str) -> str:
 def grey_map(ink: bool) -> str:
     """The colors, by matplotlib's name, in which grey images are seen as they are: `Task.ink` says which of the two."""
     return "gray_r" if ink else "gray"
+
+
+def file_caption(file: str) -> str:
+    """The end of a file's name, without its kind, as wide as fits under a tenth of a picture."""
+    return ending(str(Path(file).with_suffix("")), FILE_LETTERS)
 
 
 def mosaic(pictures: np.ndarray, columns: int, margin: int, below: int) -> tuple[np.ndarray, list[tuple[int, int]]]:

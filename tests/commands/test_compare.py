@@ -119,6 +119,22 @@ def test_a_person_reads_both_accuracies_the_verdict_and_a_row_a_digit():
     assert lines[-4].split() == ["1", "8", "0.00%", "100.00%", "0", "8"]
 
 
+def test_own_images_that_only_one_has_right_are_named_by_their_files():
+    files = [*[""] * 9, "1/a.png", "4/b.png"]
+    a, b = (
+        compare.Revision("some", "own", one.predictions.assign(file=files, more=[*[0] * 9, 2, 0])) for one in (A, B)
+    )
+    numbers = compare.compare(a, b, compare.pair(a, b))
+    assert numbers["files"] == [{"file": "1/a.png", "more": 2, "actual": "1", "a": "7", "b": "1"}]
+    assert compare.report(numbers).splitlines()[-1] == "1/a.png and 2 more: is 1, A: 7, B: 1"
+    assert compare.compare(A, b, compare.pair(A, b))["files"] == numbers["files"]
+    assert compare.compare(A, B, compare.pair(A, B))["files"] == []
+    figure = compare.draw(np.zeros((11, 28, 28, 1), np.float32), True, compare.pair(a, b), "Differ")
+    texts = [text.get_text() for text in figure.findobj(plt.Text)]
+    assert "is 1\nA: 7\nB: 1\n1/a" in texts
+    plt.close(figure)
+
+
 def test_revisions_without_a_common_image_are_refused():
     other = revision(SAID_BY_B, images=[f"other-{row}" for row in range(11)], dataset="digits")
     with pytest.raises(Refusal, match="some was measured on mnist and some on digits, which have no test image in"):

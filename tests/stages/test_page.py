@@ -1,5 +1,7 @@
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from digits.foundation.command import Refusal
@@ -13,6 +15,19 @@ def test_the_template_holds_what_it_is_given_as_text_and_one_place_for_the_chart
     assert "const $library = 1;" in filled
     assert "zoom: 0.5;" in filled
     assert filled.count("{plot_divs}") == 1
+
+
+def test_the_files_of_own_images_that_are_misread_are_named_the_most_confident_first():
+    predictions = pd.DataFrame({
+        "actual": ["a", "b", "a", "a"], "predicted": ["b", "b", "b", "b"], "confidence": [0.6, 0.9, 0.75, 1.0],
+    })  # fmt: skip
+    assert page.name_misread(predictions) == ""
+    long = f"a/{'x' * 99}"
+    table = page.name_misread(predictions.assign(file=["a/{plot_divs} <1>", "b/2.png", long, ""], more=[2, 0, 0, 0]))
+    assert "misread: 2 of 3" in table
+    cells = re.findall("<td>(.*?)</td>", table)
+    assert cells == [long, "b", "75.0%", "a", "a/&#123;plot_divs} &lt;1&gt; and 2 more", "b", "60.0%", "a"]
+    assert page.name_misread(predictions.assign(file=["", "b/2.png", "", ""], more=0)) == ""
 
 
 @pytest.mark.parametrize("content", ['{"errors": 6', "[]", "{}", "<html>", ""])

@@ -49,6 +49,12 @@ def test_predictions_are_captioned_with_confidence_and_truth():
     assert texts == ["7 (50.0%)\nis 1", "Misread"]
 
 
+def test_what_is_misread_has_the_name_of_its_file_where_it_is_ones_own():
+    named = SURE.assign(file=["", "2/b.png", "1/a-long-way/IMG_0001.png"], more=0)
+    texts = said(plot.draw_predictions(IMAGES, False, named, "Some"))[:-1]
+    assert texts == ["7 (100.0%)", "2 (90.0%)", "7 (50.0%)\nis 1\n\u2026y/IMG_0001"]
+
+
 def test_what_is_right_is_not_told_twice():
     assert said(plot.draw_predictions(IMAGES, True, SURE[:2], "Recognized"))[:-1] == ["7 (100.0%)", "2 (90.0%)"]
 

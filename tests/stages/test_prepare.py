@@ -2,18 +2,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from digits.data.corrections import Correction
 from digits.data.idx import IdxFile, write_idx
 from digits.data.prepared import read_images
 from digits.data.raw import Description, Raw, Split
-from digits.data.split import split
+from digits.data.sources import Source, joined, split
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Validation
 from stages import prepare
-from stages.prepare import Source
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), [30, 20, 20, 20, 20, 20, 20, 20, 20, 10])
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
@@ -44,6 +44,21 @@ def raw(
     )
     splits = [(labels, identities), (np.zeros(len(test), np.uint8), test)]
     return Raw(description, *(Split(Shape(len(some), *shape), some, known) for some, known in splits))
+
+
+def named(source: Source, files: list[str]) -> Source:
+    """The same with names of its test images' files."""
+    table = pd.DataFrame({"file": files, "more": 0})
+    return replace(source, raw=replace(source.raw, test=replace(source.raw.test, files=table)))
+
+
+def test_own_test_images_have_the_names_of_their_files_and_others_a_single_column():
+    nothing = np.zeros(0, np.uint8), IDENTITIES[:0]
+    held_out = np.zeros(0, bool)
+    published, own = (Source(name, raw(*nothing, IDENTITIES[:2]), held_out, 1) for name in ("mnist", "own"))
+    assert list(prepare.name_test_images([published])) == ["image"]
+    both = prepare.name_test_images([published, named(own, ["a/x.png", "b/y.png"])])
+    assert both.drop(columns="image").to_numpy().tolist() == [["", 0], ["", 0], ["a/x.png", 0], ["b/y.png", 0]]
 
 
 def test_images_are_normalized_in_parts_as_they_would_be_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -122,7 +137,7 @@ ONE = raw(np.arange(9, dtype=np.uint8) % 3, IDENTITIES[:9], NONE, Task(["a", "b"
 def test_what_differs_is_not_joined(other: dict, said: str):
     two = raw(np.zeros(9, np.uint8), IDENTITIES[:9], NONE, **({"task": Task(["a", "b", "c"], "whole")} | other))
     with pytest.raises(Refusal, match=f"datasets.both: {said}"):
-        prepare.joined("both", {"one": ONE, "two": two})
+        joined("both", {"one": ONE, "two": two})
 
 
 def test_classes_that_nobody_shows_are_named():
@@ -135,7 +150,7 @@ def test_classes_that_nobody_shows_are_named():
 def test_a_folder_may_lack_classes_and_its_labels_become_the_others():
     labels = np.arange(6, dtype=np.uint8) % 2
     two = raw(labels, IDENTITIES[:6], NONE, Task(["c", "a"], "digit"), by_content=True)
-    together = prepare.joined("both", {"one": ONE, "two": two})
+    together = joined("both", {"one": ONE, "two": two})
     assert together["two"].train.labels.tolist() == [2, 0] * 3
     assert together["one"].train.labels.tolist() == [0, 1, 2] * 3
     assert together["two"].description.task.classes == ["a", "b", "c"]

@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from digits.data.idx import write_idx
@@ -10,6 +11,7 @@ from digits.data.raw import (
     DESCRIPTION,
     FETCHED,
     INDEX,
+    TEST_FILES,
     Description,
     Loaded,
     digests,
@@ -62,6 +64,17 @@ def test_groups_are_written_where_they_are_told_and_nowhere_else(workspace: Path
     assert read_raw(ONE).train.groups is None
     groups.write_bytes(content)
     with pytest.raises(Refusal, match=r"train-groups.idx has the SHA-256 .*dataset.json says nothing"):
+        read_raw(ONE)
+
+
+def test_the_files_of_test_images_are_written_where_they_have_names(workspace: Path):
+    files = pd.DataFrame({"file": [f"a/{row}, \u00fc.png" for row in range(9)], "more": range(9)})
+    write_raw(ONE, loaded(9, files=files))
+    raw = read_raw(ONE)
+    assert raw.train.files is None
+    assert raw.test.files.to_numpy().tolist() == [[f"a/{row}, \u00fc.png", row] for row in (2, 5, 8)]
+    (ONE / TEST_FILES).write_text("file,more\nother.png,0\n")
+    with pytest.raises(Refusal, match=r"one/test-files.csv has the SHA-256"):
         read_raw(ONE)
 
 

@@ -73,6 +73,12 @@ def test_names_dates_order_and_folders_within_leave_no_trace(images: Path, tmp_p
     assert content(gathered(other)) == before
 
 
+def test_an_image_has_the_name_of_the_file_that_shows_it(images: Path):
+    found = gathered(images)
+    for file, pixels in zip(found.files["file"], found.images[np.arange(60)], strict=True):
+        assert drawing(int(Path(file).stem)).tobytes() == pixels.tobytes()
+
+
 def test_a_growing_folder_moves_no_image(images: Path):
     before = content(gathered(images))
     for number in range(60, 90):
@@ -108,6 +114,8 @@ def test_the_same_picture_counts_once_however_it_was_saved(images: Path, capsys:
     found = gathered(images)
     assert (found.images.shape[0], found.duplicates) == (60, 4)
     assert "cat/again.bmp shows the same picture as" in capsys.readouterr().out
+    assert found.files[found.files["more"] > 0].to_numpy().tolist() == [["cat/0.png", 4]]
+    assert sorted(found.files["file"]) == sorted(str(path.relative_to(images)) for path in images.rglob("[0-9]*.png"))
 
 
 @pytest.mark.slow
