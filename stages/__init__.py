@@ -12,7 +12,7 @@ from digits.foundation.provenance import Inputs
 
 command.begin()
 _stage = next((word.rpartition(".")[2] for word in sys.orig_argv if word.startswith(("stages.", "-mstages."))), None)
-_inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and nothing is run for DVC
+inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and nothing is run for DVC
 
 
 def run(main: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ def run(main: Callable[[], None]) -> None:
 
     def main_on_lasting_inputs() -> None:
         main()
-        if _inputs:
-            _inputs.refuse_changes()
+        if inputs:
+            inputs.refuse_changes()
 
     command.run(main_on_lasting_inputs)

@@ -4,6 +4,8 @@ Takes data/prepared/{train,validation}_*.npy, data/prepared/task.json and the ch
 Gives models/model.keras, two parts of it to draw (models/layers.csv, models/first_kernel.npy), and its training in
 numbers: plots/history.csv (a row an epoch, written as training goes) and metrics/train.json.
 
+A training that was killed or interrupted goes on after its last epoch that is kept in .dvc/tmp, if it is the same one.
+
 The hyperparameters mean what they mean to Keras's `fit`; digits/network/epoch.py has what is computed.
 """
 
@@ -11,7 +13,7 @@ import csv
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import numpy as np
 
 from digits.data.prepared import read_split, read_task
 from digits.foundation import processor
+from digits.foundation.checkpoint import Checkpoint, State
 from digits.foundation.command import Refusal
 from digits.foundation.files import replacing, write_json
 from digits.foundation.parameters import Network, read_parameters
@@ -26,7 +29,7 @@ from digits.foundation.tables import write_table
 from digits.network import archive, construction, reproducibility
 from digits.network.epoch import Split, averaged_weights, compile_epoch, compile_validation, progress_bar
 from digits.network.tensorflow import keras
-from stages import run
+from stages import inputs, run
 
 FIRST_KERNEL = Path("models/first_kernel.npy")
 LAYERS = Path("models/layers.csv")
@@ -54,6 +57,8 @@ def train(
     seed: int,
     bar: bool,
     everywhere_alike: bool = True,
+    state: State | None = None,
+    offer: Callable[[Callable[[], State]], None] | None = None,
 ) -> Iterator[Row]:
     """Train the model in place.
 
@@ -67,6 +72,8 @@ def train(
         seed: of the order of the images, a new one each epoch.
         bar: whether to draw a progress bar.
         everywhere_alike: whether to refuse what two processors compute differently.
+        state: where an earlier run of the same training stood; its rows come first.
+        offer: to be told after each epoch how to find out where this one stands.
 
     Yields:
         A row after each epoch: its number from 1, accuracy and loss (the means over the epoch as it went), the same
@@ -80,9 +87,12 @@ def train(
     train_epoch = compile_epoch(model, optimizer, training, network.batch_size, network.jit_compile, everywhere_alike)
     validate = compile_validation(model)
     shuffle = np.random.default_rng(seed)
-    best = Best()
+    best, rows = Best(), list[Row]()
+    if state:
+        best, rows = go_on(state, model, optimizer, shuffle)
+        yield from rows
 
-    for epoch in range(1, network.epochs + 1):
+    for epoch in range(len(rows) + 1, network.epochs + 1):
         order = shuffle.permutation(len(training[0]))
         try:
             accuracy, loss = train_epoch(order, progress_bar(len(order)) if bar else None)
@@ -95,8 +105,8 @@ def train(
             if not np.isfinite(value).all():
                 raise Refusal(f"{what} is not a number after epoch {epoch}; try a lower learning_rate")
         if val_cross_entropy is not None and val_cross_entropy < best.cross_entropy:
-            best = Best(epoch, val_cross_entropy, weights)
-        yield {
+            best = Best(epoch, val_cross_entropy, weights if network.keep == "best" else [])
+        row = {
             "epoch": epoch,
             "accuracy": accuracy,
             "loss": loss,
@@ -106,11 +116,48 @@ def train(
             "learning_rate": float(optimizer.learning_rate),
             **({"best_epoch": best.epoch} if network.keep == "best" else {}),
         }
-        if network.patience and epoch - best.epoch >= network.patience:
+        yield row
+        if epoch == network.epochs or (network.patience and epoch - best.epoch >= network.patience):
             break
+        rows.append(row)
+        if offer:
+            offer(lambda: stand(model, optimizer, shuffle, best, rows))  # noqa: B023 (is called at once)
     optimizer.finalize_variable_values(model.trainable_variables)
     if network.keep == "best":
         model.set_weights(best.weights)
+
+
+def stand(
+    model: keras.Sequential,
+    optimizer: keras.optimizers.Optimizer,
+    shuffle: np.random.Generator,
+    best: Best,
+    rows: list[Row],
+) -> State:
+    """Where a training stands after an epoch: all that the next one depends on, and what has been told so far.
+
+    The model's variables are its weights and, of each layer that draws by chance, what it draws next.
+    """
+    variables = [variable.numpy() for variable in (*model.variables, *optimizer.variables)]
+    facts = {
+        "rows": [*rows],
+        "shuffle": shuffle.bit_generator.state,
+        "best_epoch": best.epoch,
+        "best_cross_entropy": best.cross_entropy,
+    }
+    return State([*variables, *best.weights], facts)
+
+
+def go_on(
+    state: State, model: keras.Sequential, optimizer: keras.optimizers.Optimizer, shuffle: np.random.Generator
+) -> tuple[Best, list[Row]]:
+    """Bring model, optimizer and shuffle to where `stand` found them; gives the best epoch and the rows so far."""
+    variables = [*model.variables, *optimizer.variables]
+    for variable, value in zip(variables, state.arrays, strict=False):
+        variable.assign(value.view(variable.numpy().dtype))  # NumPy's files know no bfloat16
+    shuffle.bit_generator.state = state.facts["shuffle"]
+    weights = state.arrays[len(variables) :]
+    return Best(state.facts["best_epoch"], state.facts["best_cross_entropy"], weights), [*state.facts["rows"]]
 
 
 def record(rows: Iterable[Row]) -> list[Row]:
@@ -202,10 +249,18 @@ def main() -> None:
     began = time.perf_counter()
     everywhere_alike = parameters.instructions == "avx2" and not processor.shortcoming()
     recipe = network.model_copy(update={"epochs": epochs})
-    rows = train(model, optimizer, recipe, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike)
+    checkpoint = Checkpoint("train", inputs)
+    state = checkpoint.read()
+    done = len(state.facts["rows"]) if state else 0
+    if done:
+        print(f"goes on after epoch {done}, as far as an earlier run of this training was kept")
+    rows = train(
+        model, optimizer, recipe, training, validation, parameters.seed, sys.stdout.isatty(), everywhere_alike,
+        state, checkpoint.offer,
+    )  # fmt: skip
     written = record(rows)
     seconds = time.perf_counter() - began
-    print(f"trained in {seconds:.1f} s, {len(written) * images / seconds:,.0f} images a second")
+    print(f"trained in {seconds:.1f} s, {(len(written) - done) * images / seconds:,.0f} images a second")
     if len(written) < epochs:
         print(f"ended after epoch {len(written)} of {epochs}: none of the last {network.patience} was a better one")
     if network.keep == "best":
@@ -216,6 +271,7 @@ def main() -> None:
         np.save(partial, construction.first_kernel(model))
     write_table(LAYERS, construction.layer_table(model))
     write_json(METRICS, summarize(name, network, written) | {"parameters": model.count_params()})
+    checkpoint.remove()
 
 
 if __name__ == "__main__":

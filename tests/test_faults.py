@@ -17,7 +17,7 @@ import pytest
 from digits.foundation.command import run
 from digits.network import reproducibility
 from stages import evaluate, fetch, page, plot, prepare, train
-from tests.conftest import Repository
+from tests.conftest import ONE_EPOCH, Repository
 
 
 def start(repository: Repository, *command: str, warm: bool = False) -> subprocess.Popen[str]:
@@ -65,6 +65,27 @@ def test_after_a_kill_the_next_run_is_right(repository: Repository):
     repository.dvc("repro")
     assert (repository.path / "dvc.lock").read_text() == lock
     assert repository.run("git", "status", "--short") == ""
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_goes_on_and_ends_with_the_bytes_of_one_that_was_not(repository: Repository):
+    repository.replace("digits/foundation/checkpoint.py", "LEAST_S = 10.0", "LEAST_S = 0.0")
+    repository.replace("digits/foundation/checkpoint.py", "READ_A_SECOND = 200e6", "READ_A_SECOND = 1e15")
+    repository.replace("params.yaml", ONE_EPOCH[0], ONE_EPOCH[0].replace("epochs: 5", "epochs: 40"))
+    outputs = [repository.path / name for name in ("models/model.keras", "plots/history.csv", "metrics/train.json")]
+    repository.run("python", "-m", "stages.train", cold=True)
+    undisturbed = [output.read_bytes() for output in outputs]
+    kept = repository.path / ".dvc/tmp/train.npz"
+    assert not kept.exists()
+
+    process = start(repository, "python", "-m", "stages.train")
+    wait_until(partial(kept.exists))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    printed = repository.run("python", "-m", "stages.train", cold=True)
+    assert "\ngoes on after epoch " in printed
+    assert [output.read_bytes() for output in outputs] == undisturbed
+    assert not kept.exists()
 
 
 @contextmanager

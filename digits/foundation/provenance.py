@@ -54,6 +54,21 @@ class Inputs:
                 "neither state; `dvc repro` runs it again"
             )
 
+    def digest(self) -> str | None:
+        """A digest of the inputs by their content, however large; None if they are not what they were."""
+        known = hashlib.sha256()
+        for file in sorted(file for path in self._paths for file in _files(path)):
+            with suppress(FileNotFoundError), Path(file).open("rb") as content:
+                known.update(f"{file}\n".encode() + hashlib.file_digest(content, "sha256").digest())
+        now = self._now()
+        for name in sorted(name for name in now if name.startswith(f"{PARAMETERS}: ")):
+            known.update(f"{name} = {now[name]!r}\n".encode())
+        return known.hexdigest() if now == self._before else None
+
+    def size(self) -> int:
+        """How many bytes the inputs have."""
+        return sum(os.stat(file).st_size for path in self._paths for file in _files(path))  # noqa: PTH116
+
     def _now(self) -> dict[str, object]:
         values = _read(PARAMETERS)
         states = {name: state for path in self._paths for name, state in _states(path)}
@@ -84,12 +99,17 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, object]]:
         yield key, value
 
 
-def _states(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The files at or below a path, each with a digest of what it is known by."""
-    files = [str(path)]
+def _files(path: Path) -> list[str]:
+    """The files at or below a path, if there are any."""
     if path.is_dir():
         below = (entry for entry in os.walk(path) if not entry[0].endswith("__pycache__"))
-        files = [f"{folder}/{name}" for folder, _, names in below for name in names]
+        return [f"{folder}/{name}" for folder, _, names in below for name in names]
+    return [str(path)] if path.exists() else []
+
+
+def _states(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The files at or below a path, each with a digest of what it is known by."""
+    files = _files(path)
     for file in files:
         with suppress(FileNotFoundError):
             yield file, _state(file, by_content=len(files) <= MANY)

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from digits.foundation import checkpoint
+from digits.foundation.checkpoint import State
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Network
+from digits.foundation.provenance import Inputs
 from digits.network import construction, epoch
 from digits.network.tensorflow import keras
 from stages import train
@@ -329,3 +332,65 @@ def test_without_validation_images_no_epoch_is_the_best(recipe: dict[str, object
     with pytest.raises(Refusal, match=f"^params.yaml: networks.x.{said}, but no validation images are held out"):
         train.check_images("x", changed(RECIPE, **recipe), training=64, validation=0)
     train.check_images("x", RECIPE, training=64, validation=0)
+
+
+BY_CHANCE = [
+    {"RandomTranslation": {"height_factor": 0.1, "width_factor": 0.1}},
+    "Flatten",
+    {"Dense": {"units": 16}},
+    {"BatchNormalization": {"momentum": 0.9}},
+    "ReLU",
+    {"Dropout": {"rate": 0.5}},
+    {"Dense": {"units": 10}},
+]
+AVERAGED = {"AdamW": {"learning_rate": 0.02, "use_ema": True, "ema_overwrite_frequency": 3}}
+ACCUMULATED = {"SGD": {"learning_rate": 0.1, "momentum": 0.9, "gradient_accumulation_steps": 3}}
+INTERRUPTED = [
+    pytest.param(changed(OVERFITTING, layers=BY_CHANCE, one_cycle={"warm_up": 0.3}, epochs=3), id="by chance"),
+    pytest.param(changed(OVERFITTING, keep="best", patience=3), id="the best"),
+    pytest.param(
+        changed(OVERFITTING, layers=BY_CHANCE[1:], jit_compile=True, epochs=3), id="by XLA", marks=pytest.mark.slow
+    ),
+    pytest.param(changed(OVERFITTING, optimizer=AVERAGED, epochs=4), id="averaged", marks=pytest.mark.slow),
+    pytest.param(changed(OVERFITTING, optimizer=ACCUMULATED, epochs=4), id="accumulated", marks=pytest.mark.slow),
+]
+
+
+def begun(network: Network, split: tuple[Split, Split], state: State | None, kept: list[State]):
+    """A training's rows, as they come, with its model; where it stands after each epoch goes to `kept`."""
+    keras.utils.set_random_seed(1)
+    model = built(network)
+    optimizer = construction.build_optimizer("x", network, model, steps=network.epochs * 2)
+    training = train.train(
+        model, optimizer, network, *split, seed=1, bar=False, state=state, offer=lambda stand: kept.append(stand())
+    )
+    return training, model
+
+
+@pytest.mark.parametrize("network", INTERRUPTED)
+def test_a_training_that_was_interrupted_ends_with_the_bytes_of_one_that_was_not(
+    few: tuple[Split, Split], network: Network
+):
+    whole, model = begun(network, few, None, kept := [])
+    rows = list(whole)
+    assert len(kept) == len(rows) - 1  # the last one has ended, and needs no going on
+    rest, again = begun(network, few, kept[len(kept) // 2], [])
+    assert list(rest) == rows
+    for variable, same in zip(model.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), same.numpy())
+
+
+def test_where_a_training_stands_can_be_kept_in_a_file(
+    few: tuple[Split, Split], workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Numbers that JSON rounds, or a best epoch that there is none of yet, would not come back."""
+    monkeypatch.setattr(checkpoint, "LEAST_S", 0)
+    Path("dvc.yaml").write_text("stages: {train: {params: [seed]}}")
+    Path(".dvc").mkdir()
+    whole, _ = begun(OVERFITTING, few, None, kept := [])
+    next(whole), next(whole)
+    checkpoint.Checkpoint("train", Inputs("train")).offer(lambda: kept[0])
+    found = checkpoint.Checkpoint("train", Inputs("train")).read()
+    assert found.facts == kept[0].facts
+    for array, same in zip(found.arrays, kept[0].arrays, strict=True):
+        np.testing.assert_array_equal(array, same)
