@@ -210,10 +210,10 @@ def main() -> None:
     """Answer for each image in the order given."""
     arguments = read_arguments()
     parameters = read_parameters()
-    from digits.network import foreign, inference, reproducibility  # takes seconds
+    from digits.network import archive, inference, reproducibility  # takes seconds
 
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    classifier, assumed = foreign.load(arguments.model)
+    classifier, assumed = archive.load_any(arguments.model)
     if assumed:
         print(assumed, file=sys.stderr)
     classes, shape = classifier.task.classes, classifier.model.input_shape[1:]

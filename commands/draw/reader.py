@@ -13,7 +13,7 @@ from PIL import Image
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
-from digits.network import archive, foreign, inference
+from digits.network import archive, inference
 from digits.pictures.framing import read_picture
 from digits.pictures.ink import NoDigit
 from digits.results.answers import entry, in_doubt, two_best
@@ -29,7 +29,7 @@ class Reader:
     """The network of a file, whichever is there now. For one thread at a time.
 
     Args:
-        path: of models/model.keras, or of another that `foreign.load` takes.
+        path: of models/model.keras, or of another that `archive.load_any` takes.
 
     Raises:
         Refusal: there is none, or none that can be read. Once one was, it answers until another can be read.
@@ -102,7 +102,7 @@ class Reader:
                 self._described["network"] = self._path.name
 
     def _load(self) -> None:
-        classifier, self.assumed = foreign.load(self._path)
+        classifier, self.assumed = archive.load_any(self._path)
         log_probabilities = inference.compiled(classifier.model)
         shape = classifier.model.input_shape[1:]
         log_probabilities(np.zeros((1, *shape), np.float32))  # compiles it

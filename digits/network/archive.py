@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from digits.data.task import Task
@@ -22,6 +23,10 @@ from digits.network.vocabulary import check_outputs, check_saved
 PATH = Path("models/model.keras")
 BELONGS_TO = {"renorm_momentum": "renorm"}  # arguments that say nothing where the other is off
 METADATA = "metadata.json"  # within the archive: here stand the classes' names and the pictures' framing too
+
+SIDE = 28  # pixels, of MNIST's images
+TAKEN = [(SIDE, SIDE, 1), (SIDE, SIDE), (SIDE * SIDE,)]
+FROM_BYTES = 0.1  # a Rescaling of less, such as 1 / 255, takes pixels from 0 to 255
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,41 @@ def load(path: Path = PATH) -> Classifier:
     return Classifier(model, task)
 
 
+def load_any(path: Path) -> tuple[Classifier, str]:
+    """Read a network of this project, or a plain Keras model of MNIST's images; no code that it may bring along is run.
+
+    Returns:
+        It, and what had to be assumed, in words; nothing if it is this project's own.
+
+    Raises:
+        Refusal: there is no file, or it is no model of such images to a logit or a probability for each class.
+    """
+    if path == PATH:
+        return load(), ""
+    if not path.is_file():
+        raise Refusal(f"{path} is missing")
+    model, told = read(path)
+    if told is not None:
+        return load(path), ""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise Refusal(f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each")
+    taken, given = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
+    if taken not in TAKEN or len(given) != 1 or given[0] < 2:
+        expected = f"{', '.join(map(str, TAKEN[:-1]))} or {TAKEN[-1]}, and (classes,)"
+        raise Refusal(f"{path} takes {taken} and gives {given}, expected {expected}")
+    check_outputs(model, f"{path}: layers")
+    scales = [np.max(np.abs(layer.scale)) for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    white = 255 if any(scale < FROM_BYTES for scale in scales) else 1
+    whole = keras.Sequential([
+        keras.Input((SIDE, SIDE, 1)), keras.layers.Rescaling(white), keras.layers.Reshape(taken), model
+    ])  # fmt: skip
+    classes = [str(number) for number in range(given[0])]
+    return Classifier(whole, Task(classes, "digit")), (
+        f"{path} does not say what it tells apart: taken for the digits 0 to {classes[-1]}, "
+        f"white on black as MNIST's, black 0 and white {white}"
+    )
+
+
 def read(path: Path) -> tuple[keras.Model, object]:
     """The model of a .keras archive, and what that says of its task: None where Keras alone wrote it.
 
@@ -119,6 +159,9 @@ def read(path: Path) -> tuple[keras.Model, object]:
             if (version := metadata.get("keras_version")) != keras.__version__:
                 written_by = f" (Keras {version} wrote it, this is {keras.__version__})"
             check_saved(json.loads(archive.read("config.json")) | {"compile_config": None})
-        return keras.saving.load_model(path, compile=False, safe_mode=True), metadata.get("task")
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if not isinstance(model, keras.Model) or not model.built:
+            raise ValueError("it is not built; fit it, or begin it with keras.Input, before it is saved")
+        return model, metadata.get("task")
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
         raise Refusal(f"{path} is no Keras model that can be read{written_by}: {reason(error)}") from error

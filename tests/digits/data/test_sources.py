@@ -18,7 +18,11 @@ def test_a_count_or_a_share_is_held_out(size: float, count: int, take: str):
 
 def test_first_and_last_are_what_they_say():
     assert np.flatnonzero(sources.split(LABELS, Validation(hold_out=3, take="first", seed=1))).tolist() == [0, 1, 2]
-    assert np.flatnonzero(sources.split(LABELS, Validation(hold_out=3, take="last", seed=1))).tolist() == [197, 198, 199]
+    assert np.flatnonzero(sources.split(LABELS, Validation(hold_out=3, take="last", seed=1))).tolist() == [
+        197,
+        198,
+        199,
+    ]
 
 
 def test_a_stratified_choice_keeps_the_class_proportions_and_follows_the_seed():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digits.foundation.command import Refusal
-from digits.network import archive, foreign, inference
+from digits.network import archive, inference
 from digits.network.tensorflow import keras
 from tests.conftest import DIGITS
 
@@ -31,7 +31,7 @@ def test_it_answers_as_where_it_was_trained(tmp_path: Path, build, shape: tuple[
     model = build(shape, LAYERS.Flatten(), LAYERS.Dense(10, activation="softmax"))
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.save(tmp_path / "theirs.keras")
-    found, assumed = foreign.load(tmp_path / "theirs.keras")
+    found, assumed = archive.load_any(tmp_path / "theirs.keras")
     assert found.task == DIGITS
     assert assumed.endswith("taken for the digits 0 to 9, white on black as MNIST's, black 0 and white 1")
     expected = model.predict(IMAGES.reshape(5, *shape), verbose=0)
@@ -41,7 +41,7 @@ def test_it_answers_as_where_it_was_trained(tmp_path: Path, build, shape: tuple[
 def test_one_that_rescales_bytes_gets_bytes(tmp_path: Path):
     model = sequential((28, 28), LAYERS.Rescaling(1 / 255), LAYERS.Flatten(), LAYERS.Dense(7, activation="softmax"))
     model.save(tmp_path / "theirs.keras")
-    found, assumed = foreign.load(tmp_path / "theirs.keras")
+    found, assumed = archive.load_any(tmp_path / "theirs.keras")
     assert assumed.endswith("the digits 0 to 6, white on black as MNIST's, black 0 and white 255")
     expected = model.predict(IMAGES[..., 0] * 255, verbose=0)
     np.testing.assert_allclose(inference.probabilities(found.model, IMAGES), expected, atol=1e-6)
@@ -50,7 +50,7 @@ def test_one_that_rescales_bytes_gets_bytes(tmp_path: Path):
 def test_one_of_this_projects_own_is_taken_as_it_says(tmp_path: Path):
     model = sequential((28, 28, 1), LAYERS.Flatten(), LAYERS.Dense(10))
     archive.save(archive.Classifier(model, DIGITS), tmp_path / "ours.keras")
-    assert foreign.load(tmp_path / "ours.keras")[1] == ""
+    assert archive.load_any(tmp_path / "ours.keras")[1] == ""
 
 
 def branching() -> keras.Model:
@@ -71,6 +71,10 @@ def two_headed() -> keras.Model:
         (lambda: sequential((784,), LAYERS.Dense(1)), r"takes \(784,\) and gives \(1,\), expected .*\(classes,\)"),
         (lambda: sequential((784,), LAYERS.Dense(10, activation="sigmoid")), "is Dense with the activation sigmoid"),
         (lambda: functional((28, 28), LAYERS.Lambda(abs), LAYERS.Flatten(), LAYERS.Dense(10)), "Lambda of keras.layer"),
+        (
+            lambda: keras.Sequential([LAYERS.Flatten(), LAYERS.Dense(10)]),
+            "it is not built; fit it, or begin it",
+        ),
         (branching, "Add of keras.layers stands where"),
         (two_headed, "has 1 inputs and 2 outputs, expected one of each"),
     ],
@@ -78,16 +82,16 @@ def two_headed() -> keras.Model:
 def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path: Path, model, said: str):
     model().save(tmp_path / "theirs.keras")
     with pytest.raises(Refusal, match=rf"theirs.keras.*{said}") as refused:
-        foreign.load(tmp_path / "theirs.keras")
+        archive.load_any(tmp_path / "theirs.keras")
     assert "\n" not in str(refused.value)
 
 
 def test_other_files_are_refused_and_say_what_keras_writes(tmp_path: Path):
     (tmp_path / "old.h5").write_bytes(b"\x89HDF")
     with pytest.raises(Refusal, match=r"it is no whole .keras file, such as Keras writes by model.save"):
-        foreign.load(tmp_path / "old.h5")
+        archive.load_any(tmp_path / "old.h5")
     with pytest.raises(Refusal, match=r"none.keras is missing"):
-        foreign.load(tmp_path / "none.keras")
+        archive.load_any(tmp_path / "none.keras")
 
 
 def test_the_pipeline_takes_no_network_that_does_not_say_what_it_tells_apart(tmp_path: Path):
