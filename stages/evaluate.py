@@ -118,13 +118,13 @@ def main() -> None:
     classifier = archive.load()
     classes = classifier.task.classes
     images, labels = read_split("test", len(classes))
-    log_probabilities = inference.log_probabilities(classifier.model, images)
     table = read_image_table("test", len(images))
     counted = int((table["is"] != "").sum())  # those that are left out stand behind them
-
     files = parse_test_images(TEST_IMAGES.read_bytes(), str(TEST_IMAGES)).drop(columns="image")
     if len(files) != counted:
         raise Refusal(f"{TEST_IMAGES} has {len(files):,} rows for {counted:,} test images")
+    log_probabilities = inference.log_probabilities(classifier.model, images)
+
     predictions = predict(np.exp(log_probabilities[:counted]), labels[:counted], classes)
     numbers = score(log_probabilities[:counted], predictions, classes)
     numbers |= score_as_published(log_probabilities, table, classes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -131,6 +132,22 @@ def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
     audit = ("-B", str(ROOT / "tests/audit.py"))
     repository.run("python", *audit, stage, str(tmp_path / "report.json"))
     assert complaints_about_run(repository.path, stage, tmp_path / "report.json", unread=STAND_IN) == []
+
+
+@pytest.mark.slow
+def test_files_of_other_names_change_the_names_alone(joined: Repository, tmp_path: Path):
+    repository = joined.copy(tmp_path / "repository")
+    for path in list((repository.path / "data/own/images").rglob("*.png")):
+        path.rename(path.with_name(f"mine, {path.name}"))
+    assert {*stages_run(repository.dvc("repro"))} == {"gather", "prepare", "evaluate", "plot", "page"}
+    changed = repository.run("git", "diff", "--name-only").split()
+    assert changed == ["data/own/images.dvc", "dvc.lock", "metrics/test_images.csv", "plots/predictions.csv"]
+    before = pd.read_csv(joined.path / "plots/predictions.csv", keep_default_na=False)
+    after = pd.read_csv(repository.path / "plots/predictions.csv", keep_default_na=False)
+    own = before["file"] != ""
+    assert own.sum() == metrics(repository, "data")["sources"]["own"]["test"]
+    assert (after.loc[own, "file"] == before.loc[own, "file"].str.replace("/", "/mine, ")).all()
+    assert after.drop(columns="file").equals(before.drop(columns="file"))
 
 
 @pytest.mark.slow

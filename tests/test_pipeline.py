@@ -202,6 +202,7 @@ def test_missing_and_empty_parameters_are_refused_in_a_sentence(
         (train, "data/prepared/validation_labels.npy"),
         (evaluate, "data/prepared/test_labels.npy"),
         (evaluate, "metrics/data.json"),
+        (evaluate, "metrics/test_images.csv"),
         (plot, "data/prepared/test_images.npy"),
         (plot, "models/first_kernel.npy"),
         (plot, "models/layers.csv"),
