@@ -1,10 +1,11 @@
 // A drawing is a list of strokes, each a list of points in units of the paper's side. The paper shows it in the screen's
 // own resolution; the network and the kept file get the same strokes on SIDE x SIDE pixels, wherever it was drawn.
 
+import { $, ask, bar, fill, make, sentence, tell } from "./base.js";
+
 const SIDE = 224; // of 754 drawings in many hands as many are read right as on 280 or 336, which take longer
 const PEN = 0.035; // of the paper's side; of those drawings 735 are read right, with 0.045 and 0.06, which blot, 726 and 710
 
-const $ = (id) => document.getElementById(id);
 const canvas = $("canvas");
 const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
 
@@ -118,18 +119,6 @@ function content() {
   return new Blob([Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))], { type: "image/png" });
 }
 
-async function ask(address, options) {
-  let response;
-  try {
-    response = await fetch(address, options);
-  } catch {
-    throw new Error("the server does not answer; is it still running?");
-  }
-  const answer = response.status === 204 ? {} : await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
-
 const typeOf = (body) => ({ "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" });
 
 // Reading: one question at a time; what was drawn meanwhile is asked as it is once the answer has come.
@@ -170,10 +159,8 @@ function show({ says, error = "", probabilities = {}, seen, class: best }) {
   $("seen").parentElement.hidden = !seen;
   if (seen) $("seen").src = seen;
   for (const row of $("bars").children) {
-    const share = probabilities[row.dataset.class] ?? 0;
-    row.classList.toggle("best", row.dataset.class === best);
-    row.querySelector("i").style.transform = `scaleX(${share})`;
-    row.querySelector(".share").textContent = seen ? `${(100 * share).toFixed(1)}%` : "";
+    fill(row, probabilities[row.dataset.class] ?? 0, row.dataset.class === best);
+    if (!seen) row.querySelector(".share").textContent = "";
   }
   for (const button of $("classes").children) button.classList.toggle("best", button.dataset.class === best);
 }
@@ -182,8 +169,6 @@ function show({ says, error = "", probabilities = {}, seen, class: best }) {
 function speak() {
   $("spoken").textContent = $("says").textContent.trim() || $("why").textContent;
 }
-
-const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? "" : "."}`;
 
 // Keeping
 
@@ -222,11 +207,6 @@ async function takeBack({ class: label, name }) {
 }
 
 const addressOf = ({ class: label, name }) => `kept/${encodeURIComponent(label)}/${name}`;
-
-function tell(text, isBad = false) {
-  $("told").textContent = text && sentence(text);
-  $("told").classList.toggle("bad", isBad);
-}
 
 async function survey() {
   const { counts, last } = await ask("kept");
@@ -275,14 +255,7 @@ async function meet() {
 
 function offer(names) {
   classes = names;
-  $("bars").replaceChildren(...classes.map((name) => {
-    const row = make("li", {});
-    row.dataset.class = name;
-    const bar = make("span", { className: "bar", ariaHidden: "true" });
-    bar.append(make("i", {}));
-    row.append(make("span", { textContent: name }), bar, make("span", { className: "share" }));
-    return row;
-  }));
+  $("bars").replaceChildren(...classes.map(bar));
   $("classes").replaceChildren(...classes.map((name) => {
     const button = make("button", { textContent: name, disabled: true, ariaLabel: `Keep as ${name}` });
     button.dataset.class = name;
@@ -290,10 +263,6 @@ function offer(names) {
     button.addEventListener("click", () => keep(name));
     return button;
   }));
-}
-
-function make(tag, properties) {
-  return Object.assign(document.createElement(tag), properties);
 }
 
 // Buttons, keys, and pictures from elsewhere

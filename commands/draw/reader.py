@@ -1,15 +1,13 @@
 """The trained network as it is on the disk, and what it says of a picture."""
 
-import base64
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from commands.serving.pixels import data_url
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
@@ -69,7 +67,7 @@ class Reader:
         probabilities = np.exp(self._log_probabilities(image[None])[0])
         best, runner_up = (self.classes[place] for place in two_best(probabilities))
         says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
-        return entry("-", probabilities, self.classes) | {"says": says, "seen": _data_url(image, self._task.ink)}
+        return entry("-", probabilities, self.classes) | {"says": says, "seen": data_url(image, self._task.ink)}
 
     def about(self) -> dict[str, Any]:
         """Which network answers: name, dataset and test accuracy as far as dvc.lock has it, classes, trouble."""
@@ -147,11 +145,3 @@ def _state(path: Path) -> State:
         return facts.st_mtime_ns, facts.st_size, facts.st_ino
     except OSError:
         return ()
-
-
-def _data_url(image: np.ndarray, ink: bool) -> str:
-    light = 1 - image if ink else image
-    pixels = (light * 255).round().astype(np.uint8)
-    png = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[-1] > 1 else pixels[..., 0]).save(png, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

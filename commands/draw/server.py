@@ -1,26 +1,21 @@
 """The page's addresses: what is asked for, and what comes back."""
 
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from commands.draw import drawings
 from commands.draw.drawings import Kept
 from commands.draw.reader import Reader
+from commands.serving import application as serving
 from digits.foundation.command import Refusal
 
 HERE = Path(__file__).parent
-MOST_WAITING = 128  # pictures; at 20 ms each, whoever comes after them would wait for seconds
 MOST_SHOWN = 12  # of the drawings that are kept
-T = TypeVar("T")
 
 
 class Answer(BaseModel):
@@ -67,12 +62,6 @@ class Health(BaseModel):
     """Why the network is not the one that is in the file now, or nothing."""
 
 
-class Error(BaseModel):
-    """What was wrong, in a sentence."""
-
-    error: str
-
-
 PICTURE = {
     "requestBody": {
         "required": True,
@@ -85,25 +74,13 @@ Label = Annotated[str, Query(alias="class", description="The class's name, one o
 
 def application(reader: Reader) -> FastAPI:
     """The application that answers with this network."""
-    app = FastAPI(
-        title="A page to draw on",
-        description="Reads drawn and photographed digits, and keeps them as data.",
-        docs_url=None, redoc_url=None,  # they would load their scripts from another host
-        responses={status: {"model": Error} for status in (403, 408, 413, 415, 422, 503)},
-    )  # fmt: skip
-    at_work = worker()
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(HERE / "page.html")
-
-    @app.get("/page.js", include_in_schema=False)
-    async def script() -> FileResponse:
-        return FileResponse(HERE / "page.js", media_type="text/javascript")
-
-    @app.get("/page.css", include_in_schema=False)
-    async def style() -> FileResponse:
-        return FileResponse(HERE / "page.css")
+    app = serving.application(
+        "A page to draw on",
+        "Reads drawn and photographed digits, and keeps them as data.",
+        HERE,
+        "the query lacks class=, which says under which class to keep the picture",
+    )
+    at_work = serving.worker()
 
     @app.post("/predict", openapi_extra=PICTURE, response_model_exclude_none=True)
     async def predict(request: Request) -> Answer:
@@ -147,22 +124,7 @@ def application(reader: Reader) -> FastAPI:
         """Which network answers."""
         return Health.model_validate(await at_work(reader.about))
 
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        known = {404: "there is nothing at this address", 405: "this address does not take this method"}
-        sentence = known.get(error.status_code, error.detail) if is_phrase(error) else error.detail
-        return JSONResponse({"error": sentence}, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def incomplete(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"error": "the query lacks class=, which says under which class to keep the picture"}, 422)
-
     return app
-
-
-def is_phrase(error: HTTPException) -> bool:
-    """Whether a refusal says no more than its status, as Starlette's own do."""
-    return error.detail == HTTPStatus(error.status_code).phrase
 
 
 def drawing(kept: Kept) -> Drawing:
@@ -179,21 +141,3 @@ async def picture(request: Request) -> bytes:
     if not kind.startswith("image/") and kind != "application/octet-stream":
         raise HTTPException(415, "the Content-Type is not an image's, expected image/png or another image/*")
     return await request.body()
-
-
-def worker() -> Callable[..., Awaitable[Any]]:
-    """One thread for all that takes time or touches the disk: requests wait for it in turn, and not endlessly.
-
-    Gives what runs a function there. A `Refusal` becomes a status, 422 where nothing else is said, and its sentence.
-    """
-    one = CapacityLimiter(1)
-
-    async def at_work(function: Callable[[], T], missing: int = 422) -> T:
-        if one.statistics().tasks_waiting >= MOST_WAITING:
-            raise HTTPException(503, f"{MOST_WAITING} requests are waiting already; send it again in a second")
-        try:
-            return await to_thread.run_sync(function, limiter=one)
-        except Refusal as refusal:
-            raise HTTPException(missing, str(refusal)) from refusal
-
-    return at_work

@@ -1,10 +1,12 @@
-"""The drawing page's server, as a person starts it, and what a test asks of it."""
+"""The pages' servers, as a person starts them or in a test's own process, and what a test asks of them."""
 
+import asyncio
 import http.client
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -117,3 +119,23 @@ def serving(repository: Any, *options: str) -> Iterator[Server]:
             process.kill()
             listening.join()
             process.stdout.close()
+
+
+@contextmanager
+def in_process(app: Any) -> Iterator[int]:
+    """The port of a server that has the pages' guard before an application, in this process."""
+    import uvicorn
+
+    from commands.serving.guard import Connection, Guard
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(
+            uvicorn.Config(Guard(app, "127.0.0.1"), http=Connection, ws="none", lifespan="off", log_level="error")
+        )
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()

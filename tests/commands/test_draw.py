@@ -1,4 +1,3 @@
-import asyncio
 import base64
 import errno
 import hashlib
@@ -9,10 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +18,15 @@ from PIL import Image
 
 from digits.foundation.command import Refusal, run
 from digits.network import reproducibility
-from tests.commands.serving import PNG, Server, ask, encoded, serving, seven
+from tests.commands.serving import PNG, Server, encoded, serving, seven
 from tests.conftest import ROOT, Repository
 
 pytest.importorskip("fastapi", reason="needs the drawing page's packages: make .venv/installed-draw")
-uvicorn = pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
+pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
 
-from commands.draw import __main__ as command  # noqa: E402
-from commands.draw import drawings, guard  # noqa: E402
-from commands.draw.drawings import IMAGES, Kept  # noqa: E402
+from commands.draw import __main__ as command
+from commands.draw import drawings
+from commands.draw.drawings import IMAGES, Kept
 
 DIGITS = [str(digit) for digit in range(10)]
 LARGE = encoded(Image.new("L", (7900, 7900), 255))  # which takes a second
@@ -317,7 +314,7 @@ def test_a_link_on_another_page_leads_to_the_page_and_nowhere_else(server: Serve
     assert server.ask("GET", "/kept", headers=link).status == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/kept", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/page.js", "/base.css", "/kept", "/nothing"])
 def test_every_answer_forbids_scripts_from_elsewhere(server: Server, path: str):
     answer = server.ask("GET", path)
     assert "default-src 'none'; script-src 'self';" in answer.headers["content-security-policy"]
@@ -330,114 +327,6 @@ def test_the_page_brings_no_script_and_no_style_along_in_its_html():
     assert "http" not in html
     assert " style=" not in html
     assert " on" not in html.replace(" on</", "").replace(" on.", "").partition("<body>")[0]
-
-
-@contextmanager
-def guarded() -> Iterator[int]:
-    """The port of a server that has the page's guard and says nothing else, in this process."""
-
-    async def app(scope: object, receive: Callable, send: Callable) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(guard.Guard(app, "127.0.0.1"), http=guard.Connection, ws="none", lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def taken(connection: socket.socket) -> bytes:
-    """All that comes until the other side ends the connection."""
-    connection.settimeout(10)
-    return b"".join(iter(lambda: connection.recv(2**16), b""))
-
-
-HALVES = {
-    "nothing": b"",
-    "half a header": b"POST / HTTP/1.1\r\nHost: localhost\r\nX-",
-    "half a body": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf",
-}
-
-
-@pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
-def test_who_sends_too_slowly_is_told_so(sent: bytes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "SLOWEST", 0.3)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(sent)
-        came = taken(connection)
-        assert came.endswith(b'\r\n\r\n{"error": "the request took longer than 0.3 seconds to arrive"}'), came
-
-
-def test_who_sends_a_second_request_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "SLOWEST", 0.3)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 204 " in connection.recv(2**16)
-        connection.sendall(b"GET / HT")
-        assert b" 408 " in taken(connection)
-
-
-def test_a_drop_at_a_time_does_not_win_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "SLOWEST", 0.5)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n")
-        connection.settimeout(0.05)
-        began = time.monotonic()
-        came = b""
-        while not came:
-            assert time.monotonic() - began < 10
-            connection.send(b".")
-            try:
-                came = connection.recv(100)
-            except TimeoutError:
-                continue
-    assert b" 408 " in came
-
-
-def test_a_request_that_came_in_time_may_be_followed_by_another(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "SLOWEST", 0.5)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        for _ in range(4):
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(2**16).startswith(b"HTTP/1.1 204")
-            time.sleep(0.2)
-
-
-def test_more_connections_than_there_are_places_are_told_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 4)
-    with guarded() as port, ExitStack() as stack:
-        waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)]
-        time.sleep(0.2)
-        refused = ask(port, "GET", "/")
-        assert (refused.status, refused.error) == (503, "4 connections are open, which is the most")
-        waiting.pop().close()
-        time.sleep(0.2)
-        assert ask(port, "GET", "/").status == 204
-
-
-def test_more_bytes_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "MOST_HELD", 1000)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as waiting:
-        waiting.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n" + bytes(900))
-        time.sleep(0.2)
-        assert ask(port, "POST", "/", bytes(200)).status == 503
-        waiting.sendall(bytes(99))
-        waiting.recv(2**16)
-        assert ask(port, "POST", "/", bytes(200)).status == 204
-
-
-def test_who_reads_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "SLOWEST", 0.3)
-    with guarded() as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(10)
-        with pytest.raises(ConnectionError):
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000_000)
 
 
 # As a command

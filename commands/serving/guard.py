@@ -63,7 +63,7 @@ class Guard:
         if not self._is_called_rightly(headers.get("host", "")):
             return await refuse(403, "the Host header names another computer, expected localhost or an IP address")
         if not is_of_this_page(scope, headers):
-            return await refuse(403, "the request comes from a page of another site, which can neither read nor keep")
+            return await refuse(403, "the request comes from a page of another site, which can neither read nor write")
         if not is_short(headers.get("content-length", "0")):
             return await refuse(413, f"the body is too large, expected {MOST_BYTES:,} bytes at most")
 
@@ -80,7 +80,7 @@ class Guard:
                 if len(body) > MOST_BYTES:
                     return await refuse(413, f"the body is too large, expected {MOST_BYTES:,} bytes at most")
                 if self._held > MOST_HELD:
-                    return await refuse(503, "too many pictures are on their way at once; send it again in a second")
+                    return await refuse(503, "too much is on its way at once; send it again in a second")
             whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
 
             async def receive_whole() -> Message:
