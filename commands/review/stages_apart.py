@@ -54,8 +54,8 @@ def workspace_as(dataset: str | None) -> Iterator[str]:
     if dataset in {None, chosen.fetch.dataset}:
         yield json.dumps(content)
         return
-    if dataset not in chosen.datasets:
-        raise Refusal(f"{dataset!r} is no entry of params.yaml's datasets, expected {', '.join(chosen.datasets)}")
+    if dataset not in content["datasets"]:
+        raise Refusal(f"{dataset!r} is no entry of params.yaml's datasets, expected {', '.join(content['datasets'])}")
     content["fetch"]["dataset"] = dataset
     with folder_apart(json.dumps(content)) as folder:
         for stage in ("fetch", "gather", "prepare", "train"):
