@@ -3,7 +3,7 @@
 Every image gets a probability of its label from a network that was not trained on it: a test image from the trained
 one, a training image from one of four that the recipe of params.yaml trained on the other three quarters. The least
 probable labels come first, without those that stand in data/corrections.csv already. Besides, images are named that
-stand on both sides of the split.
+stand on both sides of the split. `--page` shows the doubtful ones in the browser, where a key corrects each.
 """
 
 import argparse
@@ -17,15 +17,17 @@ import pandas as pd
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from commands.review import held_out, relatives
+from commands.review.decisions import Review, doubtful
 from commands.review.stages_apart import workspace_as
 from commands.review.suspects import Images, rank, read_prepared
+from commands.serving.listening import add_arguments, check_installed, listen, serve
 from digits.data.corrections import read_corrections
 from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
 
-WORST, DRAWN = 20, 60
+WORST, DRAWN, RELATIVES = 20, 60, 8
 DPI = 120
 COLUMNS = ["split", "dataset", "image", "label", "probability", "likely", "likely_probability"]
 
@@ -41,6 +43,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--show", metavar="FILE.png", type=png_path, help=f"draw the {DRAWN} most doubtful images")
     parser.add_argument("--csv", metavar="FILE.csv", type=Path, help="write a row an image, the most doubtful first")
     parser.add_argument("--json", action="store_true", help=f"print the {WORST} most doubtful as JSON, for programs")
+    parser.add_argument("--page", action="store_true", help="open them in the browser, to decide with one key each")
+    add_arguments(parser.add_argument_group("where the page is"))
     return parser.parse_args()
 
 
@@ -130,9 +134,27 @@ def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
     write_figure(path, draw_images(images.pixels[shown["place"]], images.task.ink, captions, 10, title), DPI)
 
 
+def page(images: Images, ranked: pd.DataFrame, log_probabilities: np.ndarray, model: Any) -> Review:
+    """The doubtful labels as the page shows them, each with the images that are most alike to it."""
+    shown = doubtful(ranked, WORST)
+    features = relatives.last_hidden(model, images.pixels)
+    near = relatives.nearest(features, shown["place"].to_numpy(), np.arange(len(features)), RELATIVES)
+    return Review(images, shown, np.exp(log_probabilities), near)
+
+
+def next_commands(dataset: str | None) -> list[str]:
+    """What to type when labels of the dataset are corrected."""
+    if dataset in {None, read_parameters().fetch.dataset}:
+        return ["dvc repro", "dvc metrics diff"]
+    return [f"dvc exp run -S fetch.dataset={dataset}", "dvc metrics show"]
+
+
 def main() -> None:
-    """Read the command line, judge, print."""
+    """Read the command line, judge, print, and open the page."""
     arguments = read_arguments()
+    if arguments.page:  # what would keep it from opening is said before the minutes go by
+        check_installed("make .venv/installed-draw")
+        listening = listen(arguments.host, arguments.port)
     with workspace_as(arguments.dataset) as parameters:
         images = read_prepared()
         known = read_corrections()
@@ -141,7 +163,8 @@ def main() -> None:
         classifier = archive.load()
         if classifier.task != images.task:
             raise Refusal(f"{archive.PATH} is of other classes than data/prepared; `dvc repro` trains it anew")
-        ranked = rank(images, judge(images, parameters, classifier), known)
+        judged = judge(images, parameters, classifier)
+        ranked = rank(images, judged, known)
         copies = on_both_sides(images, classifier.model) if images.in_test.any() else pd.DataFrame()
     if arguments.csv:
         write_table(arguments.csv, ranked[COLUMNS])
@@ -152,6 +175,12 @@ def main() -> None:
         print(json.dumps({"suspects": worst, "on_both_sides": copies.to_dict("records")}, indent=2))
     else:
         print(report(ranked, copies, images))
+    if arguments.page:
+        from commands.review.server import application
+
+        review = page(images, ranked, judged, classifier.model)
+        app, ready = application(review, next_commands(arguments.dataset)), f"to review {len(review):,} doubtful labels"
+        serve(app, listening, arguments, ready, "see the images and label them")
 
 
 if __name__ == "__main__":

@@ -86,10 +86,10 @@ def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, 
 
 
 @contextmanager
-def serving(repository: Any, *options: str) -> Iterator[Server]:
-    """Start the page in a repository on a free port, and end it with Ctrl-C."""
+def serving(repository: Any, *options: str, command: str = "draw", patience: int = 60) -> Iterator[Server]:
+    """Start a page in a repository on a free port, wait so many seconds for it, and end it with Ctrl-C."""
     process = subprocess.Popen(
-        ["python", "-m", "commands.draw", "--no-browser", "--port", "0", *options],
+        ["python", "-m", f"commands.{command}", "--no-browser", "--port", "0", *options],
         cwd=repository.path, env=repository.environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def serving(repository: Any, *options: str) -> Iterator[Server]:
     listening = threading.Thread(target=listen)
     listening.start()
     try:
-        ready.wait(60)
+        ready.wait(patience)
         said = [line for line in printed if " is ready " in line]
         assert said, "".join(printed)
         yield Server(process, said[0].split()[0], printed)

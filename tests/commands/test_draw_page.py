@@ -10,31 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.commands.browser import DESKTOP, PHONE, WINDOWS, assert_it_fits, opened_page
 from tests.commands.serving import Server, serving
 from tests.commands.strokes import DIGITS, Point
 from tests.conftest import ROOT, MadeOnce, Repository
 
 for package in ("fastapi", "uvicorn"):
     pytest.importorskip(package, reason="needs the drawing page's packages: make .venv/installed-draw")
-api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make .venv/installed-dev")
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
-WINDOWS = {"phone": PHONE, "desktop": DESKTOP, "beamer": {"viewport": {"width": 1920, "height": 1080}}}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +67,9 @@ class Paper:
 
 @contextmanager
 def opened(chromium: Any, server: Server, **window: Any) -> Iterator[Paper]:
-    """The page in a new window; it must complain of nothing and ask no other host for anything."""
-    context = chromium.new_context(**window)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(server.address)
-    page.wait_for_selector("#bars li")
-    yield Paper(page)
-    context.close()
-    assert complaints == []
-    assert [url for url in asked if not url.startswith((server.address, f"blob:{server.address}", "data:"))] == []
+    """The page in a new window, as `opened_page` watches it."""
+    with opened_page(chromium, server.address, **window) as page:
+        yield Paper(page)
 
 
 @pytest.fixture
@@ -453,15 +424,6 @@ def test_it_fits_the_window(chromium: Any, server: Server, name: str, scheme: st
     with opened(chromium, server, color_scheme=scheme, **window) as paper:
         paper.draw(DIGITS["7"])
         page = paper.page
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        height = window["viewport"]["height"]
-        for part in ("#canvas", "#says", "#seen"):
-            box = page.locator(part).bounding_box()
-            assert box["y"] + box["height"] <= height, part
-        for button in page.locator("button:visible").all():
-            box = button.bounding_box()
-            assert min(box["width"], box["height"]) >= 32
-        back = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        assert (sum(int(part) for part in back[4:-1].split(",")) < 200) == (scheme == "dark")
+        assert_it_fits(page, window, scheme, "#canvas", "#says", "#seen")
         page.screenshot(path=tmp_path / "page.png", full_page=True)
         print(f"screenshot: {tmp_path / 'page.png'}")
