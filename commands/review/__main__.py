@@ -21,7 +21,7 @@ from commands.review.decisions import Review, doubtful
 from commands.review.stages_apart import workspace_as
 from commands.review.suspects import Images, rank, read_prepared
 from commands.serving.listening import add_arguments, check_installed, listen, serve
-from digits.data.corrections import read_corrections
+from digits.data.corrections import CORRECTIONS, read_corrections
 from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import write_table
@@ -41,7 +41,10 @@ def read_arguments() -> argparse.Namespace:
         help="an entry of params.yaml's datasets; another than the chosen one is prepared and trained on beside it",
     )  # fmt: skip
     parser.add_argument("--show", metavar="FILE.png", type=png_path, help=f"draw the {DRAWN} most doubtful images")
-    parser.add_argument("--csv", metavar="FILE.csv", type=Path, help="write a row an image, the most doubtful first")
+    parser.add_argument(
+        "--csv", metavar="FILE.csv", type=Path,
+        help=f"write a row an image, the most doubtful first, as {CORRECTIONS} would have what is likely instead",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help=f"print the {WORST} most doubtful as JSON, for programs")
     parser.add_argument("--page", action="store_true", help="open them in the browser, to decide with one key each")
     add_arguments(parser.add_argument_group("where the page is"))
@@ -119,6 +122,17 @@ def report(ranked: pd.DataFrame, copies: pd.DataFrame, images: Images) -> str:
     return "\n".join(lines)
 
 
+def as_corrections(images: Images, ranked: pd.DataFrame) -> pd.DataFrame:
+    """What data/corrections.csv would have if each label was wrong: rows to copy from, the most doubtful first."""
+    why = [
+        f"{row.split}: {row.probability:.2%} {row.label}, {row.likely_probability:.2%} {row.likely}"
+        for row in ranked.itertuples()
+    ]
+    was = images.table["was"].to_numpy()[ranked["place"]]
+    table = pd.DataFrame({"image": ranked["image"], "dataset": ranked["dataset"], "was": was, "is": ranked["likely"]})
+    return table.assign(why=why)
+
+
 def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
     """Draw the most doubtful images, each with its label and what it is rather."""
     from digits.results.drawing import draw_images, shortened, use_style, write_figure
@@ -167,7 +181,7 @@ def main() -> None:
         ranked = rank(images, judged, known)
         copies = on_both_sides(images, classifier.model) if images.in_test.any() else pd.DataFrame()
     if arguments.csv:
-        write_table(arguments.csv, ranked[COLUMNS])
+        write_table(arguments.csv, as_corrections(images, ranked))
     if arguments.show:
         draw(images, ranked, arguments.show)
     if arguments.json:
