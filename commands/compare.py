@@ -1,100 +1,34 @@
-"""Say whether the networks of two revisions differ by more than luck: `python -m commands.compare [REV_A] [REV_B]`.
+"""Say whether the networks of revisions differ by more than luck: `python -m commands.compare [REV_A [REV_B ...]]`.
 
 Of the test images that both were measured on, those that only one network got right are what tells the two apart. Were
 they equally good, each of these would fall to either side as a coin does: McNemar's test (1947), here in its exact,
 binomial form. It speaks of these two networks as trained, not of what another seed would make of their recipes.
+Of more than two revisions, a table ranks all, and says which are better than which by that test, corrected for how
+often it was made.
 """
 
 import argparse
+import itertools
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
 
-from digits.data.measured import DATA, FILES, TEST_IMAGES, images_by_source, parse_test_images
+from digits.data.measured import FILES, TEST_IMAGES, parse_test_images
 from digits.data.prepared import PREPARED, read_images, read_task
 from digits.foundation.command import Refusal, png_path, run
 from digits.results.accuracy import wilson_interval
 from digits.results.drawing import draw_images, file_caption, shortened, use_style, write_figure
-from digits.results.predictions import PREDICTIONS, parse_predictions, told
-from digits.results.revisions import WORKSPACE, read_file
+from digits.results.pairing import Revision, holm, mcnemar, pair, read_revision, right_in_all
+from digits.results.predictions import told
+from digits.results.revisions import WORKSPACE
 
 LEVEL = 0.05
 MOST_SHOWN, DPI = 50, 120
 MOST_CLASSES, MOST_FILES = 30, 20  # in the report for people
-
-
-@dataclass(frozen=True)
-class Revision:
-    """What a revision's network said of its dataset's test images.
-
-    Attributes:
-        predictions: a row an image: `image` (its identity in every revision), `source`, `actual`, `predicted`, and
-            where some are a person's own, the columns of FILES.
-    """
-
-    name: str
-    dataset: str
-    predictions: pd.DataFrame
-
-
-def read_revision(name: str) -> Revision:
-    """The predictions of a revision and what they are of.
-
-    Raises:
-        Refusal: the revision or one of its files is missing, or a file is not as `prepare` and `evaluate` write it.
-    """
-    source = f"{PREDICTIONS} at {name}"
-    predictions = parse_predictions(read_file(name, PREDICTIONS), source)
-    if predictions.empty:
-        raise Refusal(f"{source} has no rows, expected one for each test image")
-    images = parse_test_images(read_file(name, TEST_IMAGES), f"{TEST_IMAGES} at {name}")
-    data = read_file(name, DATA)
-    sources = images_by_source(data, f"{DATA} at {name}")
-    if not len(predictions) == len(images) == sum(sources.values()):
-        facts = f"{len(predictions):,} rows, {TEST_IMAGES} {len(images):,}, {DATA} counts {sum(sources.values()):,}"
-        raise Refusal(f"{source} has {facts}: expected as many")
-    of_source = np.repeat(list(sources), list(sources.values()))
-    table = predictions[["actual", "predicted"]].join(images).assign(source=of_source)
-    return Revision(name, str(json.loads(data)["dataset"]), table)
-
-
-def pair(a: Revision, b: Revision) -> pd.DataFrame:
-    """Put what two revisions said of each test image that both were measured on side by side.
-
-    Returns:
-        A row an image, in the order of A: `row` (its place in A), `image`, `source` (as A has it), `actual`, the
-        predictions `a` and `b`, the bools `a_right` and `b_right`, each by its own revision's label, and the columns of
-        FILES, as A has them, or else B.
-
-    Raises:
-        Refusal: they have no image in common.
-    """
-    sides = [
-        revision.predictions.assign(
-            row=range(len(revision.predictions)), time=revision.predictions.groupby("image").cumcount()
-        )
-        for revision in (a, b)
-    ]
-    of_b = sides[1].drop(columns=["row", "source"])
-    pairs = sides[0].merge(of_b, on=["image", "time"], suffixes=("", "_b"))
-    if pairs.empty:
-        raise Refusal(
-            f"{a.name} was measured on {a.dataset} and {b.name} on {b.dataset}, which have no test image in common"
-        )
-    right = {"a_right": pairs["predicted"] == pairs["actual"], "b_right": pairs["predicted_b"] == pairs["actual_b"]}
-    pairs = pairs.rename(columns={"predicted": "a", "predicted_b": "b"})
-    files = pairs[list(FILES)] if "file" in pairs else {"file": "", "more": 0}
-    return pairs[["row", "image", "source", "actual", "a", "b"]].assign(**right, **files)
-
-
-def mcnemar(only_a: int, only_b: int) -> float:
-    """The p-value of McNemar's exact test, two-sided, from how many images only A and only B got right."""
-    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def verdict(only_a: int, only_b: int) -> str:
@@ -139,6 +73,7 @@ def compare(a: Revision, b: Revision, pairs: pd.DataFrame) -> dict[str, Any]:
         "dataset": a.dataset if a.dataset == b.dataset else f"{a.dataset} and {b.dataset}",
         "images": len(pairs),
         "images_of_either": len(a.predictions) + len(b.predictions) - len(pairs),
+        "labels_differ": int(pairs["relabeled"].sum()),
         "a": side(a, int(pairs["a_right"].sum())),
         "b": side(b, int(pairs["b_right"].sum())),
         "only_a": only_a,
@@ -164,6 +99,8 @@ def report(numbers: dict[str, Any]) -> str:
     if images < of_either:
         lines.append(f"\nOf {of_either:,} test images {images:,} are in both, and these alone are counted.")
         some = f"the {images:,}"
+    if numbers["labels_differ"]:
+        lines.append(f"\n{numbers['labels_differ']:,} have another label in B than in A: each counts by its own.")
     lines += [
         f"\nOf {some} test images of {numbers['dataset']}, "
         f"{numbers['only_a']:,} only A has right and {numbers['only_b']:,} only B.",
@@ -239,23 +176,79 @@ def test_images_of(pairs: pd.DataFrame) -> np.ndarray:
     return images[places.astype(int)]
 
 
+def rank(revisions: Sequence[Revision]) -> dict[str, Any]:
+    """Everything there is to say of more than two revisions, in the form of `--json`: the best comes first."""
+    right = right_in_all(revisions)
+    order = sorted(range(len(revisions)), key=lambda place: -right[place].sum())
+    two = list(itertools.combinations(order, 2))
+    only = [(int((right[a] & ~right[b]).sum()), int((right[b] & ~right[a]).sum())) for a, b in two]
+    p_values = holm([mcnemar(*counts) for counts in only])
+    beaten = {(a, b) for (a, b), p in zip(two, p_values, strict=True) if p < LEVEL}
+    rows = []
+    for place in order:
+        low, high = wilson_interval(int(right[place].sum()), len(right))
+        numbers = {"accuracy": right[place].mean(), "accuracy_low": low, "accuracy_high": high}
+        rows.append({
+            "revision": revisions[place].name,
+            **{name: round(float(value), 6) for name, value in numbers.items()},
+            "better_than": [revisions[other].name for other in order if (place, other) in beaten],
+        })  # fmt: skip
+    accuracies = right.mean().to_numpy()
+    return {
+        "images": len(right),
+        "mean": round(float(accuracies.mean()), 6),
+        "standard_deviation": round(float(accuracies.std(ddof=1)), 6),
+        "revisions": rows,
+        "pairs": [
+            {"a": revisions[a].name, "b": revisions[b].name, "only_a": counts[0], "only_b": counts[1], "p": p}
+            for (a, b), counts, p in zip(two, only, p_values, strict=True)
+        ],
+    }
+
+
+def league(numbers: dict[str, Any]) -> str:
+    """What `rank` found, for a person to read."""
+    rows = numbers["revisions"]
+    width = max(len("revision"), *(len(row["revision"]) for row in rows))
+    lines = [
+        f"{place:2}  {row['revision']:{width}}  {row['accuracy']:8.2%}  {row['accuracy_low']:.2%} to "
+        f"{row['accuracy_high']:.2%}  {', '.join(row['better_than']) or '-'}"
+        for place, row in enumerate(rows, 1)
+    ]
+    return "\n".join([
+        f"Of the {numbers['images']:,} test images that all {len(rows)} were measured on:",
+        "",
+        f"    {'revision':{width}}  accuracy  95% interval      better than",
+        *lines,
+        "",
+        f"mean {numbers['mean']:.2%}, standard deviation {100 * numbers['standard_deviation']:.2f} points",
+        f"(better: McNemar's exact test, p below {LEVEL} after Holm's correction for {len(numbers['pairs'])} tests)",
+    ])  # fmt: skip
+
+
 def main() -> None:
     """Read the command line, compare, print."""
     parser = argparse.ArgumentParser(
         prog="python -m commands.compare",
-        description="Say whether the networks of two revisions differ by more than luck on the test images.",
+        description="Say whether the networks of two or more revisions differ by more than luck on the test images.",
         epilog=f"A revision is whatever Git calls a commit, a DVC experiment's name, or {WORKSPACE}. McNemar's p below "
         f"{LEVEL} counts as evidence that these trained networks differ, not that with other seeds they would.",
     )
-    parser.add_argument("a", metavar="REV_A", nargs="?", default="HEAD", help="(default: %(default)s)")
-    parser.add_argument("b", metavar="REV_B", nargs="?", default=WORKSPACE, help="(default: %(default)s)")
+    parser.add_argument("revisions", metavar="REV", nargs="*", help=f"(default: HEAD {WORKSPACE})")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(
         "--show", metavar="FILE.png", type=png_path, help="draw the images that the two read differently"
     )
     arguments = parser.parse_args()
 
-    a, b = read_revision(arguments.a), read_revision(arguments.b)
+    names = arguments.revisions + ["HEAD", WORKSPACE][len(arguments.revisions) :]
+    if len(names) > 2:
+        if arguments.show:
+            raise Refusal(f"--show draws where two revisions differ, these are {len(names)}")
+        numbers = rank([read_revision(name) for name in names])
+        print(json.dumps(numbers, indent=2) if arguments.json else league(numbers))
+        return
+    a, b = map(read_revision, names)
     pairs = pair(a, b)
     if arguments.show:
         use_style()

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,10 +11,13 @@ import pytest
 from matplotlib import pyplot as plt
 
 from commands import compare
+from digits.data.measured import DATA
 from digits.data.prepared import TASK
 from digits.foundation.command import Refusal, run
 from digits.foundation.files import write_json
 from digits.foundation.tables import write_table
+from digits.results import pairing
+from digits.results.predictions import PREDICTIONS
 from tests.conftest import DIGITS, Repository, write_split
 from tests.digits.results.test_drawing import first_pixel
 
@@ -27,9 +31,9 @@ NAMES = [f"image-{row}" for row in range(11)]
 
 def write(predicted: Sequence[int]) -> None:
     """Put what a network said where `evaluate` and `prepare` put it."""
-    write_table(compare.PREDICTIONS, pd.DataFrame({"actual": ACTUAL, "predicted": predicted, "confidence": 0.5}))
+    write_table(PREDICTIONS, pd.DataFrame({"actual": ACTUAL, "predicted": predicted, "confidence": 0.5}))
     write_table(compare.TEST_IMAGES, pd.DataFrame({"image": NAMES}))
-    write_json(compare.DATA, {"dataset": "mnist", "test": len(ACTUAL)})
+    write_json(DATA, {"dataset": "mnist", "test": len(ACTUAL)})
 
 
 @pytest.fixture
@@ -244,15 +248,15 @@ def test_what_is_no_revision_is_refused(history: Repository, name: str):
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        (compare.PREDICTIONS, None, "HEAD has no plots/predictions.csv"),
-        (compare.DATA, None, "HEAD has no metrics/data.json"),
-        (compare.PREDICTIONS, "", "plots/predictions.csv at HEAD is no table that can be read"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n7,7,x\n", "at HEAD is no table that can be read"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n7,7,1.0", "is no whole table of actual, predicted, conf"),
-        (compare.PREDICTIONS, "digit,f1\n7,1\n", "at HEAD is no whole table of actual, predicted, confidence$"),
-        (compare.PREDICTIONS, "actual,predicted,confidence\n", "has no rows, expected one for each test image"),
+        (PREDICTIONS, None, "HEAD has no plots/predictions.csv"),
+        (DATA, None, "HEAD has no metrics/data.json"),
+        (PREDICTIONS, "", "plots/predictions.csv at HEAD is no table that can be read"),
+        (PREDICTIONS, "actual,predicted,confidence\n7,7,x\n", "at HEAD is no table that can be read"),
+        (PREDICTIONS, "actual,predicted,confidence\n7,7,1.0", "is no whole table of actual, predicted, conf"),
+        (PREDICTIONS, "digit,f1\n7,1\n", "at HEAD is no whole table of actual, predicted, confidence$"),
+        (PREDICTIONS, "actual,predicted,confidence\n", "has no rows, expected one for each test image"),
         (
-            compare.PREDICTIONS,
+            PREDICTIONS,
             "actual,predicted,confidence\n7,1,1.0\n",
             "has 1 rows, metrics/test_images.csv 11, .* 11",
         ),
@@ -262,9 +266,9 @@ def test_what_is_no_revision_is_refused(history: Repository, name: str):
             "image\nmkkrFxnl\n",
             "has 11 rows, metrics/test_images.csv 1, .* counts 11",
         ),
-        (compare.DATA, "{", "metrics/data.json at HEAD is no JSON that names a dataset"),
-        (compare.DATA, "[]", "metrics/data.json at HEAD is no JSON that names a dataset"),
-        (compare.DATA, "{}", "metrics/data.json at HEAD is no JSON that names a dataset"),
+        (DATA, "{", "metrics/data.json at HEAD is no JSON that names a dataset"),
+        (DATA, "[]", "metrics/data.json at HEAD is no JSON that names a dataset"),
+        (DATA, "{}", "metrics/data.json at HEAD is no JSON that names a dataset"),
     ],
 )
 def test_a_missing_or_damaged_file_is_refused(history: Repository, file: Path, content: str | None, sentence: str):
@@ -333,3 +337,41 @@ def test_an_experiment_of_dvc_is_known_by_its_name(
     refused = capsys.readouterr().err
     assert refused.startswith("error: 'two-epochs' names no commit")
     assert refused.count("\n") == 1
+
+
+def three() -> list[pairing.Revision]:
+    """A, which is right; B, wrong on the first 40 of 100; C, which has 80 of these, and one of them wrong."""
+    images = [f"{number:016x}" for number in range(100)]
+    actual = ["a"] * 100
+    predicted = {"A": actual, "B": ["b"] * 40 + ["a"] * 60, "C": ["b"] + ["a"] * 99}
+    tables = {
+        name: pd.DataFrame({"image": images, "source": "some", "actual": actual, "predicted": said})
+        for name, said in predicted.items()
+    }
+    tables["C"] = tables["C"][:80]
+    return [pairing.Revision(name, "some", tables[name]) for name in "BAC"]
+
+
+def test_of_three_the_best_comes_first_and_what_it_is_better_than():
+    numbers = compare.rank(three())
+    assert [row["revision"] for row in numbers["revisions"]] == ["A", "C", "B"]
+    assert [row["better_than"] for row in numbers["revisions"]] == [["B"], ["B"], []]
+    assert [row["accuracy"] for row in numbers["revisions"]] == [1, round(79 / 80, 6), 0.5]
+    assert numbers["images"] == 80
+    told = compare.league(numbers)
+    assert re.search(r"^ 1  A +100\.00%", told, re.MULTILINE)
+    assert "mean 82.92%, standard deviation 28.51 points" in told
+
+
+def test_what_is_evidence_once_is_none_among_many():
+    assert pairing.holm([0.03, 0.01, 0.04]) == [0.06, 0.03, 0.06]
+    assert pairing.holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_images_that_were_labelled_anew_are_counted():
+    a, b, _ = three()
+    anew = a.predictions.assign(actual=["b"] * 3 + ["a"] * 97)
+    pairs = pairing.pair(b, pairing.Revision("anew", "some", anew))
+    numbers = compare.compare(b, a, pairs)
+    assert numbers["labels_differ"] == 3
+    assert "3 have another label in B than in A" in compare.report(numbers)
