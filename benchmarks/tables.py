@@ -36,8 +36,8 @@ def recipe(network: Network) -> str:
     return f"{optimizer}{cycle}, {epochs}, batch {network.batch_size}"
 
 
-def results() -> str:
-    """A row a network: its recipe and what it reaches on MNIST's test images, best first."""
+def results(most: int = 5) -> str:
+    """A row a network, at most so many: its recipe and what it reaches on MNIST's test images, best first."""
     networks = read_networks(ROOT / "params.yaml")
     runs = read_runs("accuracy").sort_values("seed")
     rows: list[dict[str, str]] = []
@@ -49,7 +49,7 @@ def results() -> str:
             "with seeds 1 to 5": " ".join(f"{accuracy:.2f}" for accuracy in accuracies),
         })  # fmt: skip
     rows.sort(key=lambda row: row["test accuracy, %"], reverse=True)
-    table = pd.DataFrame(rows).to_markdown(index=False)
+    table = pd.DataFrame(rows[:most]).to_markdown(index=False)
     native = ", ".join(sorted(set(runs.loc[runs["instructions"] != "avx2", "network"])))
     return f"{table}\n\nTrained before there was `instructions: avx2`: {native}." if native else table
 
@@ -173,6 +173,7 @@ def front_door() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
+    "all-results": lambda: results(most=100),
     "speed": lambda: speed_table(read_runs("speed")),
     "instructions": instructions,
     "growth": lambda: growth_table(read_runs("growth")),

@@ -54,6 +54,14 @@ def told(numbers: dict[str, Any]) -> tuple[str, str]:
     return f"{numbers['accuracy']:.2%}", f"{numbers['accuracy_low']:.2%} to {numbers['accuracy_high']:.2%}"
 
 
+def as_published(test: dict[str, Any], data: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The accuracy by the labels that the test images came with, as `fill` takes it, where some were corrected."""
+    if "accuracy_as_published" not in test:
+        return {}
+    corrected = sum(source.get("corrected", {}).get("test", 0) for source in data.get("sources", {"": data}).values())
+    return {"as published": (f"{test['accuracy_as_published']:.2%}", f"before {corrected:,} labels were corrected")}
+
+
 def name_misread(predictions: pd.DataFrame) -> str:
     """A table of a person's own test images that are misread, with their files; nothing where there are none."""
     if "file" not in predictions:
@@ -100,6 +108,7 @@ def main() -> None:
     test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "cross_entropy")
     numbers = {
         "test accuracy": told(test),
+        **as_published(test, data),
         **{f"on {source}": told(accuracy) for source, accuracy in test.get("sources", {}).items()},
         "errors": (f"{test['errors']:,}", f"of {data['test']:,} test images"),
         "test cross-entropy": (f"{test['cross_entropy']:.4f}", ""),

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from digits.data.prepared import read_images, read_split, read_task
+from digits.data.prepared import read_image_table, read_images, read_split, read_task
 from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import read_array
@@ -91,20 +91,24 @@ def told(what: str, which: str, images: int, most: int) -> str:
 def draw_predictions(images: np.ndarray, ink: bool, predictions: pd.DataFrame, title: str) -> Figure:
     """Draw test images with what the network said of them, and where that is wrong, with what they are and their files.
 
+    Where a label was corrected, what it was stands there, too.
+
     Args:
         images: shape (n, height, width, channels).
         ink: whether they are, as `Task.ink` says.
-        predictions: of those to draw, indexed by their places in `images`.
+        predictions: of those to draw, indexed by their places in `images`; `was` has the labels as they were delivered.
         title: of the picture.
     """
     columns = (predictions[name] for name in ("actual", "predicted", "confidence"))
     short = max(map(len, pd.unique(predictions[["actual", "predicted"]].to_numpy().ravel())), default=0) <= 3
     files = predictions["file"] if "file" in predictions else [""] * len(predictions)
+    delivered = predictions["was"] if "was" in predictions else predictions["actual"]
     captions = []
-    for truth, found, sure, file in zip(*columns, files, strict=True):
+    for truth, found, sure, file, was in zip(*columns, files, delivered, strict=True):
         said = f"{caption(found)}{' ' if short else chr(10)}({sure:.1%})"
         named = f"\n{file_caption(file)}" if file else ""
-        captions.append(said if found == truth else f"{said}\nis {caption(truth)}{named}")
+        corrected = "" if was == truth else f"\nwas {caption(was)}"
+        captions.append(f"{said}{corrected}" if found == truth else f"{said}\nis {caption(truth)}{corrected}{named}")
     return draw_images(images[predictions.index], ink, captions, 10, title)
 
 
@@ -142,6 +146,8 @@ def main() -> None:
     test_images = read_images("test")
     if len(predictions) > len(test_images):  # of which those that are left out stand behind the others
         raise Refusal(f"{PREDICTIONS} has {len(predictions):,} rows for {len(test_images):,} test images")
+    labels = read_image_table("test", len(test_images)).loc[: len(predictions) - 1]
+    predictions["was"] = labels["was"]
     right, wrong = predictions[predictions["actual"] == predictions["predicted"]], misread(predictions)
     most = plot.mistakes
 
@@ -151,7 +157,8 @@ def main() -> None:
     save(draw_architecture(layers, shape), "architecture", plot.dpi)
     save(draw_weights(read_array(FIRST_KERNEL), shape), "weights", plot.dpi)
     save(draw_curves(read_history()), "curves", plot.dpi)
-    save(draw_confusion(predictions, classes), "confusion", plot.dpi)
+    corrected = int((labels["was"] != labels["is"]).sum())
+    save(draw_confusion(predictions, classes, corrected), "confusion", plot.dpi)
     for name, some, title in (
         ("correct", right, told("Recognized", "the first", len(right), most)),
         ("misclassified", wrong, told("Misread", "the most confident", len(wrong), most)),

@@ -119,8 +119,14 @@ def draw_images(images: np.ndarray, ink: bool, captions: Sequence[str], columns:
     return figure
 
 
-def draw_confusion(predictions: pd.DataFrame, classes: list[str]) -> Figure:
-    """Draw how the images of each class were read: counts, colored by their share of the class."""
+def draw_confusion(predictions: pd.DataFrame, classes: list[str], corrected: int = 0) -> Figure:
+    """Draw how the images of each class were read: counts, colored by their share of the class.
+
+    Args:
+        predictions: of the columns `actual` and `predicted`.
+        classes: their names.
+        corrected: how many of the images have another label than they came with.
+    """
     if len(classes) > MANY_CLASSES:
         return draw_mistakes(predictions)
     few = len(classes) <= FEW_CLASSES
@@ -143,7 +149,7 @@ def draw_confusion(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     axis.tick_params(labelsize=10 if few else 8)
     axis.set(xlabel="predicted", ylabel="actual")
     figure.colorbar(drawn, ax=axis, shrink=0.85, label="share of the class's images", format=PercentFormatter(1))
-    figure.suptitle("Confusion on the test images")
+    figure.suptitle(f"Confusion on the test images{f', {corrected:,} of them corrected' if corrected else ''}")
     return figure
 
 

@@ -116,3 +116,10 @@ def test_the_same_figure_is_saved_as_the_same_bytes(workspace: Path):
     one, two = ((plot.IMAGES / f"{name}.png").read_bytes() for name in ("one", "two"))
     assert one == two
     assert b"matplotlib" not in one.lower()
+
+
+def test_what_a_label_was_stands_beside_what_it_is():
+    some = SURE[2:].assign(was=["5"])
+    assert said(plot.draw_predictions(IMAGES, True, some, "Misread"))[0].endswith(f"is {some['actual'].iloc[0]}\nwas 5")
+    right = SURE[:1].assign(was=["1"])
+    assert said(plot.draw_predictions(IMAGES, True, right, "Recognized"))[0] == "7 (100.0%)\nwas 1"
