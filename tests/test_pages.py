@@ -19,6 +19,7 @@ from benchmarks.tables import PAGES, filled
 from tests.conftest import ROOT, Repository
 from tests.hand import write_hand
 
+CLASSROOM = "classroom.md"
 ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1", "make draw"}
 """What a test of the tests cannot run, or what takes long and is run before a release."""
 
@@ -28,7 +29,8 @@ OPTIONAL = {"draw.md": "uvicorn", "export.md": "onnxruntime"}
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """The console and Python blocks of a page, in order: their language and their text."""
-    return re.findall(r"^```(console|python)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^( *)```(console|python)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [(language, block.removeprefix(indent).replace(f"\n{indent}", "\n")) for indent, language, block in found]
 
 
 def typed(block: str) -> list[tuple[str, list[str]]]:
@@ -63,8 +65,18 @@ def reader(fresh: Repository, mnist_mirror: Path, tmp_path_factory: pytest.TempP
 @pytest.mark.slow
 def test_what_the_pages_say_is_typed_comes_as_they_show_it(reader: Repository):
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
-        if find_spec(OPTIONAL.get(page.name, "dvc")):
+        if page.name != CLASSROOM and find_spec(OPTIONAL.get(page.name, "dvc")):
             type_in(reader, page)
+
+
+@pytest.mark.slow
+def test_what_a_class_is_told_to_type_works(finished: Repository, tmp_path: Path):
+    """On the embedded digits: its exercises show no figures, and train many networks."""
+    finished.copy(tmp_path / "other")
+    repository = finished.copy(tmp_path / "clone")
+    (repository.path / ".venv").symlink_to(sys.prefix)
+    repository.environment = repository.warm_environment
+    type_in(repository, ROOT / "docs" / CLASSROOM)
 
 
 def type_in(reader: Repository, page: Path) -> None:
