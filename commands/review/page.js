@@ -45,8 +45,8 @@ function show(view) {
   $("image").src = doubt.seen;
   $("image").alt = `An image that is labelled ${label.label}`;
   $("question").textContent = `Labelled ${label.label}`;
-  $("which").textContent = `${{ train: "a training", validation: "a validation", test: "a test" }[doubt.split]} image of ${doubt.dataset}`;
-  $("which").title = doubt.image;
+  const split = { train: "a training", validation: "a validation", test: "a test" }[doubt.split];
+  $("which").textContent = `${split} image of ${doubt.dataset}, ${doubt.image}`;
   $("right").firstElementChild.textContent = `It is ${label.label}`;
   const shown = likely.some((share) => share.label === label.label) ? likely : [...likely, label];
   $("bars").replaceChildren(...shown.map((share, place) => {

@@ -74,7 +74,7 @@ def rather(page: Any) -> str:
 
 def test_the_image_its_label_the_likeliest_classes_and_its_relatives_are_shown(page: Any):
     assert page.locator("#image").bounding_box()["width"] > 400
-    assert page.text_content("#which") == "a training image of made-up"
+    assert page.text_content("#which") == f"a training image of made-up, {IDENTITIES[0]}"
     shares = page.locator("#bars li").all_inner_texts()
     assert len(shares) == 4
     assert "97.0%" in shares[0]
