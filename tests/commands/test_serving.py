@@ -99,7 +99,9 @@ def test_more_bytes_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch):
 
 def test_who_reads_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guard, "SLOWEST", 0.3)
-    with in_process(says_nothing) as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(10)
+    with in_process(says_nothing) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # which answers fill at once
+        connection.connect(("127.0.0.1", port))
+        connection.settimeout(60)
         with pytest.raises(ConnectionError):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000_000)
