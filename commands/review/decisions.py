@@ -178,7 +178,7 @@ class Review:
 
     def _seen(self, place: int) -> str:
         pixels = self._images.pixels[place]
-        return data_url(pixels, ink=self.framing == "digit")
+        return data_url(pixels, self._images.task.ink)
 
 
 def doubtful(ranked: pd.DataFrame, least: int) -> pd.DataFrame:
