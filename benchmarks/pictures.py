@@ -414,6 +414,28 @@ def note_on_table(segments: np.ndarray, hand: Hand) -> bytes:
     return photographed(np.pad(grey, table, constant_values=hand.between(0.2, 0.5)), hand)
 
 
+def on_ruled_paper(segments: np.ndarray, hand: Hand, squared: bool = False) -> bytes:
+    """A pen on an exercise book's page, whose rules are 0.3 to 0.7 as dark."""
+    ink = Canvas(hand.side(150, 600), hand.between(0.06, 0.1), size=(0.3, 0.7)).draw(segments, hand)
+    rules = ruled(ink.shape, hand, squared, (4, 10)) * hand.between(0.3, 0.7)
+    return photographed(lit(np.maximum(ink, rules), hand, 0.2), hand)
+
+
+def cropped(segments: np.ndarray, hand: Hand) -> bytes:
+    """Cut out of a photograph along the digit, small and soft, its strokes a good part of it."""
+    ink = trimmed(Canvas(hand.side(40, 120), hand.between(0.12, 0.22)).draw(segments, hand))
+    soft = ndimage.gaussian_filter(ink, max(ink.shape) * hand.between(0.01, 0.025))
+    return photographed(lit(soft, hand, 0.2), hand)
+
+
+def soft_and_small(segments: np.ndarray, hand: Hand) -> bytes:
+    """Scaled down to 28 or so pixels a side, or drawn there with a brush that has no hard edge."""
+    ink = Canvas(hand.side(24, 60), hand.between(0.08, 0.18), size=(0.5, 0.8)).draw(segments, hand)
+    soft = ndimage.gaussian_filter(ink, hand.between(0.3, 0.9) * max(ink.shape) / 28)
+    soft = soft / soft.max() * hand.between(0.5, 1)
+    return encoded(to_image(hand.one_of(soft, 1 - soft)), hand.one_of("PNG", "JPEG"), quality=90)
+
+
 def with_toolbar(segments: np.ndarray, hand: Hand) -> bytes:
     """A paint program's window: a grey bar with icons above the canvas."""
     page = 1 - Canvas(hand.side(100, 500), hand.one_of(2, 0.05), size=(0.4, 0.8)).draw(segments, hand)
@@ -435,12 +457,12 @@ def saved(grey: np.ndarray, hand: Hand) -> bytes:
     return encoded(to_image(grey), form, quality=int(hand.between(10, 96)))
 
 
-def ruled(shape: tuple[int, ...], hand: Hand, squared: bool) -> np.ndarray:
-    """The lines of a sheet, 4 to 25 across its shorter side, at times turned and with a margin's line."""
+def ruled(shape: tuple[int, ...], hand: Hand, squared: bool, count: tuple[float, float] = (3.5, 25)) -> np.ndarray:
+    """The lines of a sheet, so many across its shorter side, at times turned and with a margin's line."""
     y, x = np.indices(shape)
     angle = np.radians(hand.one_of(0, 0, 0, hand.between(-8, 8)))
     right, down = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    gap = max(min(shape) / hand.between(3.5, 25), 4)
+    gap = max(min(shape) / hand.between(*count), 4)
     pen = max(1, hand.between(0.03, 0.15) * gap)
     ways = [down, right] if squared else [down]
     ink = np.max([pen / 2 + 0.5 - np.abs((way + hand.between(0, gap)) % gap - gap / 2) for way in ways], axis=0)
@@ -583,6 +605,10 @@ KINDS = [
     Kind("out of focus", out_of_focus, tuned_on=False),
     Kind("note on a table", note_on_table, tuned_on=False),
     Kind("with a toolbar", with_toolbar, tuned_on=False),
+    Kind("on ruled paper", on_ruled_paper),
+    Kind("on squared paper with dark rules", partial(on_ruled_paper, squared=True)),
+    Kind("closely cropped", cropped),
+    Kind("soft and small", soft_and_small),
     Kind("blank", blank, 100, NONE),
     Kind("gradient", gradient, 100, NONE),
     Kind("shadow", shadow, 100, NONE),

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from digits.foundation.command import Refusal
+from digits.pictures.paper import paper, without_rules
 
 DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 LEAST_CONTRAST = 0.06  # of black to white; JPEG's blocks on an empty page stay below
@@ -11,39 +12,17 @@ LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller 
 MOST_PARTS = 15  # of a digit in whole strokes; what has more is dotted, hatched or noise
 # Measured on 40 images of each of 23 kinds of drawings and 8 without a digit, kinds of benchmarks.pictures:
 LEAST_RATIO = 8  # of a stroke's height to its page's unevenness; drawings 10 and more, half of shadows and noise 5
-LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; half of shades and lamps 11. Pens reach 35
-# where there are pixels enough, a pencil on 28 x 28 pixels 17
+LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; half of shades and lamps 11, pens 35
+LEAST_SLOPE_A_PIXEL = 0.31  # where pixels are few: soft digits of 24 to 60 a side reach 0.32, shades of that size 0.30
+MOST_ENDS = 2  # of what is found at one side of the picture; a closely cropped eight has 2, ruled pages 3 and more
 
 
 class NoDigit(Refusal):
     """A picture that can be read shows none."""
 
 
-def paper(grey: np.ndarray) -> np.ndarray:
-    """The brightness of the page behind the digit, shape and range as `grey`.
-
-    Where there are but two tones it is the one that covers more, else the quadratic surface with the least absolute
-    distance to `grey`; unlike least squares, that passes by what covers less than half of the page.
-    """
-    counts, edges = np.histogram(grey, 64)
-    below, sums = counts.cumsum()[:-1], (counts * edges[1:]).cumsum()[:-1]
-    apart = (sums * grey.size - (counts @ edges[1:]) * below) ** 2 / np.maximum(below * (grey.size - below), 1)
-    light = grey > edges[1 + apart.argmax()]  # Otsu's threshold (1979)
-    tones = [grey[light], grey[~light]]
-    within = sum(((tone - np.median(tone)) ** 2).sum() for tone in tones if tone.size)
-    if within < 0.12 * grey.size * grey.var():
-        return np.full_like(grey, np.median(max(tones, key=len)))  # here a digit may cover nearly half
-
-    y, x = (np.linspace(-1, 1, side)[:, None] for side in grey.shape)
-    y, x = np.broadcast_arrays(y, x.T)
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    step = max(max(grey.shape) // 64, 1)
-    some, seen = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
-    weights = np.ones_like(seen)
-    for _ in range(30):  # iteratively reweighted least squares
-        surface = np.linalg.lstsq(some * weights[:, None], seen * weights, rcond=None)[0]
-        weights = 1 / np.sqrt(np.maximum(np.abs(some @ surface - seen), 1e-3))
-    return terms @ surface
+class Rules(NoDigit):
+    """What stands out may be the rules of a sheet."""
 
 
 def inside_frame(grey: np.ndarray) -> np.ndarray:
@@ -63,7 +42,9 @@ def inside_frame(grey: np.ndarray) -> np.ndarray:
 
 
 def find_ink(grey: np.ndarray) -> np.ndarray:
-    """Where the digit is, from 0 for the page to 1 for a full stroke, without what is noise, shade or dust.
+    """Where the digit is, from 0 for the page to 1 for a full stroke, without what is noise, shade, dust or rules.
+
+    The picture is looked at as it is, and again without its rules where it may have any.
 
     Args:
         grey: a picture's brightness, black and white 1 apart, shape (height, width), the digit darker or lighter.
@@ -74,6 +55,17 @@ def find_ink(grey: np.ndarray) -> np.ndarray:
     Raises:
         NoDigit: nothing stands out from the page, or what does is no digit.
     """
+    try:
+        return _find_ink(grey)
+    except Rules:
+        cleared = without_rules(grey)
+        if cleared is None:
+            raise
+        return _find_ink(cleared)
+
+
+def _find_ink(grey: np.ndarray) -> np.ndarray:
+    """What `find_ink` gives of a picture without rules."""
     longer = max(grey.shape)
     smooth = ndimage.gaussian_filter(grey, longer / 500)
     stands_out = smooth - paper(smooth)
@@ -116,9 +108,15 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     if len(sizes) > MOST_PARTS and (ndimage.label(box, np.ones((3, 3)))[1] > 10 or (compact and box.mean() > 0.55)):
         raise NoDigit("shows no digit, only specks")
 
+    ends = [
+        (np.diff(rim.astype(int), prepend=0) == 1).sum() for rim in (whole[0], whole[-1], whole[:, 0], whole[:, -1])
+    ]
     met = sorted(np.median((np.diff(way.astype(int), axis=0, prepend=0) == 1).sum(axis=0)) for way in (box, box.T))
-    if met[1] > 4.5 or met[0] > 2.5 or sum(max(size) > 0.6 * side for size in sizes) > 2:  # an eight: 4 down, 2 across
-        raise NoDigit("shows no digit: lines or a pattern all over it")
+    long = sum(max(size) > 0.6 * side for size in sizes)
+    if (
+        met[1] > 4.5 or met[0] > 3.5 or long > 2 or max(ends) > MOST_ENDS
+    ):  # an eight: 4 down, 2 across; a slashed zero: 3, 3
+        raise Rules("shows no digit: lines or a pattern all over it")
 
     outline = whole & ~ndimage.binary_erosion(whole)  # the picture's rim is part of it
     thick = 2 * ndimage.distance_transform_edt(np.pad(box, 1)).max() / min(box.shape)
@@ -131,7 +129,7 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     steepest = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(stands_out, sigma), around)
     height = ndimage.maximum_filter(ndimage.gaussian_filter(stands_out, sigma), around)
     slope = np.median((steepest / np.maximum(height, 1e-6))[outline]) * max(parts.shape)
-    if slope < min(LEAST_SLOPE, 0.45 * max(parts.shape)):
+    if slope < min(LEAST_SLOPE, LEAST_SLOPE_A_PIXEL * max(parts.shape)):
         raise NoDigit("shows no digit: nothing on it has an edge, as a stroke has")
 
 

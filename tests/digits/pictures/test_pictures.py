@@ -168,6 +168,55 @@ def test_an_image_in_mnists_form_stays_as_it_is():
     assert difference(seven(), framing.prepare(encoded(to_image(seven())))) < 0.3
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_an_image_in_mnists_form_is_taken_as_it_is_white_on_black_or_black_on_white(digit: int):
+    image = np.rint(brushed(digit) * 255) / 255
+    mask = image > 0.15
+    for shown in (image, 1 - image):
+        assert np.abs(framing.prepare(encoded(to_image(shown))) - image * mask).max() < 0.01
+
+
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("side", [28, 40])
+def test_a_soft_digit_is_read_on_few_pixels(digit: int, side: int):
+    soft = ndimage.gaussian_filter(ink(digit, side, 0.15, smooth=True), 0.9 * side / 28)
+    for page in (1 - 0.7 * soft, 0.7 * soft):
+        assert difference(brushed(digit), framing.prepare(encoded(to_image(page)))) < 0.8
+
+
+@pytest.mark.parametrize("digit", [2, 3, 5, 6, 9])
+def test_a_soft_digit_may_cover_half_of_a_photograph_that_is_cut_along_it(digit: int):
+    page = ink(digit, 100, 0.17, smooth=True)
+    rows, columns = (np.flatnonzero(page.max(axis=axis) > 0.5) for axis in (1, 0))
+    tight = ndimage.gaussian_filter(page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 2)
+    light = np.linspace(0.9, 0.8, tight.shape[1])
+    whole = framing.prepare(encoded(to_image(1 - page)))
+    assert difference(whole, framing.prepare(encoded(to_image(light * (1 - 0.7 * tight))))) < 0.6
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("slope", [0, 0.06])
+def test_rules_lighter_than_the_pen_are_part_of_the_page(squared: bool, slope: float):
+    page = ink(6, 300, 0.08, smooth=True, size=0.5)
+    y, x = np.indices(page.shape)
+    lines = (y + slope * x) % 40 < 4
+    if squared:
+        lines = lines | ((x - slope * y) % 40 < 4)
+    for dark in (0.5, 0.65):
+        found = framing.prepare(encoded(to_image(0.9 - 0.7 * np.maximum(page, dark * lines)), "JPEG", quality=80))
+        assert difference(framing.prepare(encoded(to_image(1 - page))), found) < 0.5
+        with pytest.raises(Refusal, match="shows no digit"):
+            framing.prepare(encoded(to_image(0.9 - 0.7 * dark * lines), "JPEG", quality=80))
+
+
+def test_a_zero_may_be_slashed():
+    image = Image.new("L", (300, 200), 255)
+    ImageDraw.Draw(image).ellipse([100, 40, 220, 160], outline=0, width=4)
+    ImageDraw.Draw(image).line([110, 150, 210, 50], fill=0, width=4)
+    rows, _ = np.nonzero(framing.prepare(encoded(image)) > 0.5)
+    assert np.ptp(rows) == 19
+
+
 def test_a_large_photograph_is_as_good_as_a_small_one():
     large = drawn().resize((2400, 3000), Image.Resampling.BICUBIC)
     assert difference(seven(), framing.prepare(encoded(large, "JPEG"))) < 0.15
