@@ -20,8 +20,7 @@ from digits.data.task import Task
 from digits.foundation.parameters import MOST_CLASSES, Folder
 from digits.pictures.automatic import in_runs, settle
 from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
-from digits.pictures.pile import Pile
-from digits.pictures.reading import read_all
+from digits.pictures.reading import Pile, read_all
 
 MANY = 0.1  # of the pictures, that show no digit
 FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
