@@ -17,7 +17,7 @@ from digits.data.identity import of_picture
 from digits.data.raw import Loaded
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder
-from digits.pictures import framing, pile, reading
+from digits.pictures import framing, reading
 from digits.pictures.decoding import decode, flattened
 from digits.pictures.folder import gather
 from digits.pictures.framing import prepare
@@ -645,7 +645,7 @@ def test_a_png_with_a_monitors_large_profile_is_read(images: Path):
 
 def test_a_full_disk_is_told_with_what_to_do(images: Path, monkeypatch: pytest.MonkeyPatch):
     with Path("/dev/full").open("wb") as full:
-        monkeypatch.setattr(pile.tempfile, "TemporaryFile", lambda: full)
+        monkeypatch.setattr(reading.tempfile, "TemporaryFile", lambda: full)
         with pytest.raises(Refusal, match=r"has no room for the images .No space left on device.; point TMPDIR else"):
             gathered(images)
         with suppress(OSError):  # it closes with what it could not write
