@@ -85,7 +85,7 @@ def test_two_branches_are_merged_as_the_page_says(experiment: Repository):
     experiment.commit("Fewer mistakes")
     experiment.run("git", "checkout", "--quiet", "main")
     experiment.dvc("checkout")
-    (page,) = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL)
+    (page,) = re.findall(r"^```sh\n(git merge.*?)^```$", (ROOT / "docs/experiments.md").read_text(), re.M | re.DOTALL)
     merge, repro, commit = map(shlex.split, page.splitlines())
     assert "CONFLICT (content): Merge conflict in dvc.lock" in experiment.run(*merge, fails=True)
     assert stages_run(experiment.run(*repro)) == ["plot"]
