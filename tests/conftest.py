@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DIGITS = Task([str(digit) for digit in range(10)], "digit")
 ROOT = Path(__file__).parent.parent
-MADE_ONCE = ["one_epoch", "another_network", "queued", "disturbed", "finished", "fresh"]  # for many tests, see below
+MADE_ONCE = ["reader", "one_epoch", "another_network", "queued", "disturbed", "finished", "fresh"]  # see below
 LEFT = pytest.StashKey[int]()  # how many tests were left out
 WARM = ["dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.executor.local", "dvc_http", "networkx",
         "matplotlib.backends.backend_agg", "matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection",
