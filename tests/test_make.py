@@ -121,6 +121,7 @@ def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_sa
     assert "up to date" in again
     assert "These are results on 1,797 small digits, not on MNIST" in again
     assert "came out otherwise than the last commit has it, whose bytes are not here" in again
+    newcomer.environment |= {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     newcomer.commit("As it comes out here")
     assert "came out otherwise" not in newcomer.run(*REPRO)
 
