@@ -97,7 +97,7 @@ class Repository:
         warm = command[0] in {"dvc", "python"} and not cold
         ended = subprocess.run(
             command, cwd=self.path, env=self.warm_environment if warm else self.environment, capture_output=True,
-            text=True, timeout=300, check=False,
+            text=True, timeout=900, check=False,
         )  # fmt: skip
         printed = ended.stdout + ended.stderr
         assert (ended.returncode != 0) == fails, f"{' '.join(command)} ended with {ended.returncode}:\n{printed}"
