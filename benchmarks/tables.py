@@ -171,6 +171,20 @@ def front_door() -> str:
     return runs.reset_index().to_markdown(index=False, floatfmt=".1f")
 
 
+def labels() -> str:
+    """A row a way to rank labels: how many of 1,200 planted errors stand among the first 1,200."""
+    runs = read_runs("labels")
+    runs["found"] = 100 * (runs["any"] + runs["confused"]) / runs["errors"]
+    rows = [
+        {"ranking": str(name)} | {str(row.network): f"{row.found:.1f}%" for row in group.itertuples()}
+        for name, group in runs.groupby("ranking", sort=False)
+    ]
+    counted = (
+        f"Of {runs['errors'].iloc[0]:,} errors, half of them any other class, half one that people confuse it with."
+    )
+    return f"{pd.DataFrame(rows).to_markdown(index=False)}\n\n{counted}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "all-results": lambda: results(most=100),
@@ -180,6 +194,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pictures": pictures,
     "drawing": drawing,
     "identity": identity,
+    "labels": labels,
     "front-door": front_door,
 }
 
