@@ -74,12 +74,12 @@ def parameters(network: str, seed: int = 1) -> str:
 def accuracy(images: Images, labels: np.ndarray, taught: np.ndarray, seed: int) -> float:
     """What convnet reaches on the test images, trained on all others with these labels."""
     with folder_apart(parameters("convnet", seed)) as folder:
-        held_out.write_split(folder, "train", images.pixels, labels, taught)
-        held_out.write_split(folder, "validation", images.pixels, labels, np.arange(0))
+        held_out.write_split(folder, "train", images.pixels[taught], labels[taught])
+        held_out.write_split(folder, "validation", images.pixels[:0], labels[:0])
         write_json(folder / TASK, {"classes": images.task.classes, "framing": images.task.framing})
         run_stage(folder, "train")
         model = archive.load(folder / archive.PATH).model
-    tested = images.in_test
+    tested = images.in_split("test")
     found = inference.log_probabilities(model, images.pixels[tested]).argmax(axis=1)
     return float((found == images.labels[tested]).mean())
 
@@ -90,13 +90,15 @@ def main() -> None:
     with_accuracy = parser.parse_args().accuracy
     reproducibility.compute_reproducibly(1, 2, "avx2")
     images = read_prepared()
-    taught = np.flatnonzero(~images.in_test)
+    taught = np.flatnonzero(~images.in_split("test"))
     pixels, true = images.pixels[taught], images.labels[taught]
     labels, kinds = with_errors(true, images.task.classes)
-    of_fold = held_out.folds(images.identities[taught])
+    of_fold, validating = held_out.folds(images.identities[taught]), images.in_split("validation")[taught]
     rows = []
     for network in NETWORKS:
-        said = held_out.log_probabilities(pixels, labels, of_fold, images.task, parameters(network), lambda *_: None)
+        said = held_out.log_probabilities(
+            pixels, labels, validating, of_fold, images.task, parameters(network), lambda *_: None
+        )
         for ranking, places in rankings(said, labels).items():
             first = kinds[places[: 2 * EACH]]
             counts = {kind: int((first == kind).sum()) for kind in ("any", "confused")}

@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,9 +52,11 @@ def read_arguments() -> argparse.Namespace:
 
 def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np.ndarray:
     """What networks that were not trained on them say of the images: logarithms of probabilities, (n, classes)."""
-    network = read_parameters()
-    taught = np.flatnonzero(~images.in_test)
-    epochs = network.networks[network.chosen_network()].epochs_on(len(taught) * (held_out.FOLDS - 1) // held_out.FOLDS)
+    settings = read_parameters()
+    network = settings.networks[settings.chosen_network()]
+    tested, validating = images.in_split("test"), images.in_split("validation")
+    taught = ~tested
+    epochs = network.epochs_on(int(images.in_split("train").sum()) * (held_out.FOLDS - 1) // held_out.FOLDS)
     found = np.zeros((len(images.labels), len(images.task.classes)))
     with tqdm(total=held_out.FOLDS * epochs, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
 
@@ -63,24 +64,26 @@ def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np
             bar.update(fold * epochs + epoch - bar.n)
 
         found[taught] = held_out.log_probabilities(
-            images.pixels[taught], images.labels[taught], held_out.folds(images.identities[taught]), images.task,
-            parameters, told,
+            images.pixels[taught], images.labels[taught], validating[taught],
+            held_out.folds(images.identities[taught]), images.task, parameters, told,
         )  # fmt: skip
-    tested = np.flatnonzero(images.in_test)
-    if len(tested):
+    if tested.any():
         found[tested] = inference.log_probabilities(classifier.model, images.pixels[tested])
     return found
 
 
-def on_both_sides(images: Images, model: Any) -> pd.DataFrame:
+def on_both_sides(images: Images, features: np.ndarray) -> pd.DataFrame:
     """Test images of which a training or validation image is nearly a copy, the most alike first.
+
+    Args:
+        images: n of them, some to test on and some not.
+        features: of these, as `relatives.last_hidden` gives them.
 
     Returns:
         A row a test image: `test` and `training` (the two images), their `test_label` and `training_label`, `alike`
         (the correlation of their pixels).
     """
-    tested, taught = np.flatnonzero(images.in_test), np.flatnonzero(~images.in_test)
-    features = relatives.last_hidden(model, images.pixels)
+    tested, taught = (np.flatnonzero(images.in_split("test") == side) for side in (True, False))
     near = relatives.nearest(features, tested, taught, relatives.LOOKED_AT)
     alike = np.stack([relatives.correlation(images.pixels[tested], images.pixels[column]) for column in near.T])
     best = alike.argmax(axis=0)
@@ -148,10 +151,9 @@ def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
     write_figure(path, draw_images(images.pixels[shown["place"]], images.task.ink, captions, 10, title), DPI)
 
 
-def page(images: Images, ranked: pd.DataFrame, log_probabilities: np.ndarray, model: Any) -> Review:
+def page(images: Images, ranked: pd.DataFrame, log_probabilities: np.ndarray, features: np.ndarray) -> Review:
     """The doubtful labels as the page shows them, each with the images that are most alike to it."""
     shown = doubtful(ranked, WORST)
-    features = relatives.last_hidden(model, images.pixels)
     near = relatives.nearest(features, shown["place"].to_numpy(), np.arange(len(features)), RELATIVES)
     return Review(images, shown, np.exp(log_probabilities), near)
 
@@ -179,7 +181,8 @@ def main() -> None:
             raise Refusal(f"{archive.PATH} is of other classes than data/prepared; `dvc repro` trains it anew")
         judged = judge(images, parameters, classifier)
         ranked = rank(images, judged, known)
-        copies = on_both_sides(images, classifier.model) if images.in_test.any() else pd.DataFrame()
+        features = relatives.last_hidden(classifier.model, images.pixels)
+        copies = on_both_sides(images, features) if images.in_split("test").any() else pd.DataFrame()
     if arguments.csv:
         write_table(arguments.csv, as_corrections(images, ranked))
     if arguments.show:
@@ -192,7 +195,7 @@ def main() -> None:
     if arguments.page:
         from commands.review.server import application
 
-        review = page(images, ranked, judged, classifier.model)
+        review = page(images, ranked, judged, features)
         app, ready = application(review, next_commands(arguments.dataset)), f"to review {len(review):,} doubtful labels"
         serve(app, listening, arguments, ready, "see the images and label them")
 

@@ -14,7 +14,6 @@ from digits.foundation.files import write_json
 from digits.network import archive, inference
 
 FOLDS = 4
-PART = 1000  # images in memory at a time
 
 
 def folds(identities: np.ndarray) -> np.ndarray:
@@ -27,7 +26,7 @@ def folds(identities: np.ndarray) -> np.ndarray:
 
 
 def log_probabilities(
-    images: np.ndarray, labels: np.ndarray, of_fold: np.ndarray, task: Task, parameters: str,
+    images: np.ndarray, labels: np.ndarray, validating: np.ndarray, of_fold: np.ndarray, task: Task, parameters: str,
     told: Callable[[int, int], None],
 ) -> np.ndarray:  # fmt: skip
     """How probable the classes of each image are for a network that was trained, as `train` does, on the other folds.
@@ -35,6 +34,7 @@ def log_probabilities(
     Args:
         images: float32 of shape (n, height, width, channels) in [0, 1].
         labels: uint8 or int16 of shape (n,).
+        validating: bool of shape (n,), which of them validate, as a recipe may want that keeps its best epoch.
         of_fold: shape (n,), as `folds` gives it.
         task: what the classes are.
         parameters: the content of params.yaml.
@@ -51,26 +51,21 @@ def log_probabilities(
     for fold in range(FOLDS):
         with folder_apart(parameters) as folder:
             held = of_fold == fold
-            write_split(folder, "train", images, labels, np.flatnonzero(~held))
-            write_split(folder, "validation", images, labels, np.arange(0))
+            write_split(folder, "train", images[~held & ~validating], labels[~held & ~validating])
+            write_split(folder, "validation", images[~held & validating], labels[~held & validating])
             write_json(folder / TASK, {"classes": task.classes, "framing": task.framing})
             history = folder / "plots/history.csv"
             run_stage(folder, "train", lambda: told(fold, _lines(history) - 1))  # noqa: B023 (it is called here)
             model = archive.load(folder / archive.PATH).model
-        places = np.flatnonzero(held)
-        found[places] = inference.log_probabilities(model, images[places])
+        found[held] = inference.log_probabilities(model, images[held])
         told(fold + 1, 0)
     return found
 
 
-def write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray, places: np.ndarray) -> None:
-    """Write a split's files as `prepare` does, a part at a time."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(places), *images.shape[1:])}
-    with (folder / PREPARED / f"{name}_images.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(places), PART):
-            file.write(images[places[start : start + PART]].tobytes())
-    np.save(folder / PREPARED / f"{name}_labels.npy", labels[places])
+def write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write a split's files as `prepare` does."""
+    np.save(folder / PREPARED / f"{name}_images.npy", images)
+    np.save(folder / PREPARED / f"{name}_labels.npy", labels)
 
 
 def _lines(path: Path) -> int:

@@ -29,10 +29,9 @@ class Images:
         """uint8 of shape (n, 8)."""
         return np.array([list(bytes.fromhex(name)) for name in self.table["image"]], np.uint8).reshape(-1, 8)
 
-    @property
-    def in_test(self) -> np.ndarray:
-        """Bool of shape (n,)."""
-        return (self.table["split"] == "test").to_numpy()
+    def in_split(self, split: str) -> np.ndarray:
+        """Which of them are of train, validation or test: bool of shape (n,)."""
+        return (self.table["split"] == split).to_numpy()
 
 
 def read_prepared() -> Images:

@@ -91,6 +91,7 @@ def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: 
         file.rename(folder / "7" / f"from-4-{file.name}")
     repository.replace("params.yaml", "dataset: digits", "dataset: own")
     repository.replace("params.yaml", "take: few-pictures", "take: relu-128-128")
+    repository.replace("params.yaml", "  relu-128-128:\n", "  relu-128-128:\n    keep: best\n")
     repository.dvc("repro", "evaluate")
     repository.commit("My hand")
 
