@@ -12,11 +12,14 @@ trap 'exit 143' TERM
 
 mkfifo "$said/stderr" || exit
 tee -i "$said/log" <"$said/stderr" >&2 &
-dvc repro fetch 2>"$said/stderr"
+dvc repro 2>"$said/stderr"
 code=$?
 wait
 
 if [ "$code" != 0 ]; then
+    if [ -e data/own/images.dvc ] && [ ! -e data/own/images ]; then # of which DVC says "missing data 'source'"
+        echo 'error: data/own/images is not here: dvc pull brings the pictures that data/own/images.dvc names' >&2
+    fi
     grep -q "^ERROR: failed to reproduce 'fetch': .* exited with 69\$" "$said/log" || exit "$code"
     # Who has data or a network here is not served by others in their place.
     set -- data/raw/fetched/*/dataset.json
@@ -37,13 +40,6 @@ if [ "$code" != 0 ]; then
         GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
     dvc exp run -S fetch.dataset=digits || exit
 fi
-dvc repro || {
-    code=$?
-    if [ -e data/own/images.dvc ] && [ ! -e data/own/images ]; then # of which DVC says "missing data 'source'"
-        echo 'error: data/own/images is not here: dvc pull brings the pictures that data/own/images.dvc names' >&2
-    fi
-    exit "$code"
-}
 
 if git diff -U0 HEAD -- params.yaml | grep -q '^+ *dataset: digits'; then
     printf '\n*** These are results on 1,797 small digits, not on MNIST: see git diff params.yaml. ***\n'
@@ -67,14 +63,20 @@ next: export PATH=$PWD/.venv/bin:$PATH, then
   dvc exp run -n one-hidden-layer -S network=relu-128  # another network; README.md goes on""")
 
 # Where other outputs came out than were committed, and those are in no cache here, there is no way back to them.
+def outputs(lock: str) -> dict[str, str]:
+    stages = (yaml.safe_load(lock) or {}).get("stages", {}).values()
+    return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+
+
 committed = subprocess.run(["git", "show", "HEAD:dvc.lock"], capture_output=True, text=True, check=False).stdout
-outputs = [out for stage in (yaml.safe_load(committed) or {}).get("stages", {}).values() for out in stage.get("outs", [])]
-kept = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False).stdout.splitlines()
-cache = Path(subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False).stdout.strip())
+others = dict(outputs(committed).items() - outputs(Path("dvc.lock").read_text()).items())
+if others:  # to be asked for costs two seconds
+    kept = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False).stdout.splitlines()
+    cache = Path(subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False).stdout.strip())
 missing = [
-    out["path"]
-    for out in outputs
-    if out["path"] not in kept and not (cache / "files/md5" / out["md5"][:2] / out["md5"][2:]).exists()
+    path
+    for path, md5 in others.items()
+    if path not in kept and not (cache / "files/md5" / md5[:2] / md5[2:]).exists()
 ]
 if missing:
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -6,6 +6,7 @@ import shlex
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -36,6 +37,8 @@ def queued(finished: Repository, made_once: MadeOnce, tmp_path_factory: pytest.T
             time.sleep(1)
         repository.dvc("queue", "stop", "--kill")
         assert status.count("Success") == 2, status
+        workers = [one for one in psutil.process_iter(["cwd"]) if Path(one.info["cwd"] or "/").is_relative_to(folder)]
+        assert psutil.wait_procs(workers, timeout=100)[1] == []  # they write and delete until they are gone
 
     made = Repository(made_once("queued", make) / "repository", finished.home)
     return made.copy(tmp_path_factory.mktemp("queued") / "repository")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pooch
-from sklearn.datasets import fetch_openml
 
 from digits.data.idx import header, parse_idx
 from digits.foundation.command import Refusal
@@ -118,6 +117,8 @@ def from_npz(published: Idx) -> Files:
 
 def from_openml(published: Idx) -> Files:
     """MNIST's files made from OpenML's copy, where the test images follow the training ones."""
+    from sklearn.datasets import fetch_openml  # a second and a half that nothing else of a fetch needs
+
     patiently(lambda: socket.create_connection((OPENML, OPENML_PORT), timeout=PATIENCE).close())
     get = partial(fetch_openml, "mnist_784", version=1, as_frame=False, parser="pandas", cache=False, n_retries=0)
     images, labels = patiently(partial(get, return_X_y=True), patience=OPENML_PATIENCE)

@@ -12,7 +12,6 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from sklearn.metrics import confusion_matrix
 
 from digits.foundation.files import replacing
 
@@ -130,7 +129,8 @@ def draw_confusion(predictions: pd.DataFrame, classes: list[str], corrected: int
     if len(classes) > MANY_CLASSES:
         return draw_mistakes(predictions)
     few = len(classes) <= FEW_CLASSES
-    counts = confusion_matrix(predictions["actual"], predictions["predicted"], labels=classes)
+    table = pd.crosstab(predictions["actual"], predictions["predicted"])
+    counts = table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(0.65, 0.1 * len(str(counts.max()))) if few else 0.27  # inches of a cell
     names = [shortened(name, 24 if few else 16) for name in classes]

@@ -283,7 +283,7 @@ def test_openmls_table_becomes_the_same_files(tmp_path: Path, monkeypatch: pytes
     """OpenML itself is out of reach for a test: its client is replaced by one that gives what it gives."""
     pixels = np.concatenate([ARRAYS[0], ARRAYS[2]]).reshape(-1, 784).astype(np.float64)
     labels = np.concatenate([ARRAYS[1], ARRAYS[3]]).astype(str).astype(object)
-    monkeypatch.setattr(sources, "fetch_openml", lambda *_, **__: (pixels, labels))
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: (pixels, labels))
     with serving(tmp_path) as server:
         monkeypatch.setattr(sources, "OPENML_PORT", server.server_address[1])
         assert fetched([], tmp_path / "cache") == FILES
