@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 DIGITS = Task([str(digit) for digit in range(10)], "digit")
 ROOT = Path(__file__).parent.parent
 MADE_ONCE = ["reader", "one_epoch", "another_network", "queued", "disturbed", "finished", "fresh"]  # see below
+SLOW = {"another_network", "chromium", "disturbed", "one_epoch", "queued"}  # a second run of the pipeline, or a browser
 LEFT = pytest.StashKey[int]()  # how many tests were left out
 WARM = ["dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.executor.local", "dvc_http", "networkx",
         "matplotlib.backends.backend_agg", "matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection",
@@ -147,17 +148,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the tests that are marked as slow, too")
 
 
+def left_out(item: pytest.Item) -> str | None:
+    """What runs a test that `make test` leaves out: it is marked as slow or torture, or needs what is slow to make."""
+    slow = item.get_closest_marker("slow") or SLOW & {*getattr(item, "fixturenames", ())}
+    return "make torture" if item.get_closest_marker("torture") else "make test-all" if slow else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is slow unless it is asked for, and put first what runs the pipeline.
+    """Leave out what takes long unless it is asked for, and put first what runs the pipeline.
 
     Of two processes, the one begins with that, what takes longest to make at the very first, and the other has all the
     rest to do while what they share is made.
     """
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow and not (config.option.all or config.option.markexpr or any("::" in name for name in config.args)):
-        config.hook.pytest_deselected(items=slow)
-        config.stash[LEFT] = len(slow)
-        items[:] = [item for item in items if item not in slow]
+    asked_for = config.option.markexpr or any("::" in name for name in config.args)
+    if not asked_for and settings.get_current_profile_name() != "torture":
+        left = [item for item in items if left_out(item) not in {None, "make test-all" if config.option.all else None}]
+        config.hook.pytest_deselected(items=left)
+        config.stash[LEFT] = len(left)
+        items[:] = [item for item in items if item not in left]
 
     def later(item: pytest.Item) -> int:
         needed = getattr(item, "fixturenames", ())
@@ -180,8 +188,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     left = config.stash.get(LEFT, 0)
-    if not config.option.all:
-        terminalreporter.write_line(f"{left} {'test was' if left == 1 else 'tests were'} left to make test-all")
+    where = "make torture" if config.option.all else "make test-all and make torture"
+    terminalreporter.write_line(f"{left} {'test was' if left == 1 else 'tests were'} left to {where}")
 
 
 @pytest.fixture(scope="session")

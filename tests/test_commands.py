@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Repository
 
 
@@ -46,6 +48,7 @@ def test_dag(clone: Repository):
         assert f'"{start}" -> "{end}"' in graph
 
 
+@pytest.mark.slow
 def test_push_and_pull_through_a_folder(finished: Repository, tmp_path: Path):
     giver = finished.copy(tmp_path / "giver")
     giver.dvc("remote", "add", "--default", "shelf", str(tmp_path / "shelf"))

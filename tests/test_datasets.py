@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ def test_a_person_teaches_it_their_hand(joined: Repository, tmp_path: Path):
     assert len(list((clone.path / "data/own/images").rglob("*.png"))) == 170
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_files_made_in_another_order_at_another_time_give_the_same_lock(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "elsewhere")
     images = repository.path / "data/own/images"
@@ -123,7 +124,7 @@ def test_files_made_in_another_order_at_another_time_give_the_same_lock(joined: 
     assert repository.run("git", "status", "--short") == ""
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
     joined: Repository, tmp_path: Path, stage: str
@@ -134,7 +135,7 @@ def test_a_stage_reads_and_writes_what_it_declares_of_ones_own_images_too(
     assert complaints_about_run(repository.path, stage, tmp_path / "report.json", unread=STAND_IN) == []
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_files_of_other_names_change_the_names_alone(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "repository")
     for path in list((repository.path / "data/own/images").rglob("*.png")):
@@ -167,6 +168,7 @@ def test_an_entry_that_is_not_chosen_reruns_no_more_than_what_reads_datasets(rep
     assert {*stages_run(repository.dvc("repro"))} == {"fetch", "gather", "prepare"}
 
 
+@pytest.mark.slow
 def test_a_kept_drawing_is_nobodys_business_but_of_what_holds_it(repository: Repository):
     """Of a clone with everything there, on another dataset, offline."""
     before, network = locked(repository), (repository.path / "models/model.keras").read_bytes()
@@ -181,6 +183,7 @@ def test_a_kept_drawing_is_nobodys_business_but_of_what_holds_it(repository: Rep
     assert after == before
 
 
+@pytest.mark.slow
 def test_with_images_of_ones_own_nobody_is_asked(repository: Repository):
     write_hand(repository.path / "data/own/images", 3)
     repository.replace("params.yaml", "dataset: digits", "dataset: own")
@@ -192,6 +195,7 @@ def test_with_images_of_ones_own_nobody_is_asked(repository: Repository):
     assert (repository.path / "data/raw/fetched/datasets.json").read_text() == '{\n  "datasets": []\n}\n'
 
 
+@pytest.mark.slow
 def test_bad_pictures_end_gather_before_anything_is_written(repository: Repository):
     write_hand(repository.path / "data/own/images", 3)
     (repository.path / "data/own/images/3/bad.png").write_text("hello")
@@ -201,6 +205,7 @@ def test_bad_pictures_end_gather_before_anything_is_written(repository: Reposito
     assert not [*(repository.path / "data/raw/gathered").rglob("*")]
 
 
+@pytest.mark.slow
 def test_in_a_fresh_clone_images_of_ones_own_are_asked_for(repository: Repository):
     repository.replace("params.yaml", "dataset: digits", "dataset: own")
     said = repository.dvc("repro", fails=True)
@@ -264,7 +269,7 @@ def test_47_symbols_of_20_x_36_pixels_come_from_a_server(fresh: Repository, tmp_
 
 
 @pytest.mark.slow
-def test_three_classes_of_colored_pictures_come_from_folders(fresh: Repository, tmp_path: Path):
+def test_colored_pictures_of_three_classes_are_learned_as_the_readme_says(fresh: Repository, tmp_path: Path):
     repository = fresh.copy(tmp_path / "repository")
     generator = np.random.default_rng(0)
     for number in range(240):
@@ -273,22 +278,26 @@ def test_three_classes_of_colored_pictures_come_from_folders(fresh: Repository, 
         image = Image.new("RGB", (90, 60), tuple(generator.integers(180, 256, 3).tolist()))
         x, y, size = generator.uniform((20, 20, 10), (60, 40, 18))
         ImageDraw.Draw(image).ellipse((x - size, y - size, x + size, y + size), color)
-        path = repository.path / "data/own/images" / name / f"{number}.jpg"
+        path = tmp_path / "my-things" / name / f"of {number % 24}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    repository.replace("params.yaml", "dataset: mnist ", "dataset: own ")
     repository.replace("params.yaml", "least_steps: 2000", "least_steps: 300")
-    repository.dvc("add", "data/own/images")
-    repository.dvc("repro")
+    repository.commit("Less to wait for")
+    chapter = (ROOT / "README.md").read_text().partition("## Teach it photographs")[2]
+    add, learn, ask, by_hand = re.findall(r"^```sh\n(.*?)^```$", chapter, re.M | re.DOTALL)[0].splitlines()
+    for command in (add, learn):
+        repository.run("bash", "-c", f"PATH='{repository.warm_environment['PATH']}'; {command}")
     assert metrics(repository, "test")["accuracy"] > 0.9
     images = np.load(repository.path / "data/prepared/test_images.npy", mmap_mode="r")
     assert images.shape[1:] == (32, 32, 3)
     assert metrics(repository, "train")["network"] == "few-pictures"
-    lime = next((repository.path / "data/own/images/lime").iterdir())
+    assert "of 240 right by" in repository.run("bash", "-c", ask)
+    lime = next((repository.path / "data/own/images/lime").rglob("*.jpg"))
     said = repository.run("python", "-m", "commands.predict", str(lime), "--show", "seen.png")
     assert ": lime (" in said
-    repository.commit("Fruit")
     assert "lime" in repository.run("python", "-m", "commands.compare", "HEAD", "--show", "differ.png")
+    repository.run("bash", "-c", f"PATH='{repository.warm_environment['PATH']}'; {by_hand}")
+    assert sum(metrics(repository, "data")["groups"].values()) == 24
     if "LOOK" in os.environ:
         shutil.copytree(repository.path / "plots/images", Path(os.environ["LOOK"]) / "fruit", dirs_exist_ok=True)
         shutil.copy(repository.path / "seen.png", Path(os.environ["LOOK"]) / "fruit-seen.png")

@@ -112,6 +112,7 @@ def test_a_missing_and_an_unused_code_dep_are_found(repository: Repository):
     assert complaints_about_code(repository.path, "plot") == ["declares digits/network, never imported"]
 
 
+@pytest.mark.slow
 def test_what_is_touched_undeclared_and_declared_untouched_is_found(repository: Repository, tmp_path: Path):
     planted = '    open("dvc.lock").close(), open("stray.txt", "w").close()\n    whole.threads\n'
     repository.replace(

@@ -26,18 +26,18 @@ def test_a_clone_that_is_to_have_windows_line_ends_has_the_same_bytes(fresh: Rep
     assert "w/crlf" not in Repository(tmp_path / "clone", fresh.home).run("git", "ls-files", "--eol")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_forced_run_in_place_gives_the_same_bytes(repository: Repository):
     assert_same_bytes(repository, repository.dvc("repro", "--force", cold=True))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_hostile_environment_and_home_change_no_byte(repository: Repository, tmp_path: Path):
     repository.environment |= furnish(tmp_path / "home")
     assert_same_bytes(repository, repository.dvc("repro", "--force", cold=True))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_terminal_that_watches_changes_no_byte(repository: Repository):
     printed = repository.run_on_a_terminal("dvc", "repro", "--force")
     assert "\x08" in printed

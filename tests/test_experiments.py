@@ -51,7 +51,7 @@ def lock(repository: Repository, experiment: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dropout", "mlp"])
+@pytest.mark.parametrize("name", ["dropout", pytest.param("mlp", marks=pytest.mark.torture)])
 def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
     queued: Repository, fresh: Repository, tmp_path: Path, name: str
 ):

@@ -45,6 +45,7 @@ def has_loaded(process: subprocess.Popen[str], library: str) -> bool:
     return library in Path(f"/proc/{process.pid}/maps").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_a_line_while_libraries_are_imported(finished: Repository):
     process = start(finished, "python", "-m", "stages.evaluate")
     wait_until(partial(has_loaded, process, "libtensorflow"))
@@ -114,6 +115,7 @@ def test_a_file_that_cannot_be_written_is_named(
     assert not list(repository.path.rglob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_write_a_file_ends_with_one_line(repository: Repository):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (64, 64))
     ended = subprocess.run(

@@ -1,6 +1,6 @@
 """Networks and optimizers drawn at random: `stages.train` makes of them what Keras's own `fit` does, or refuses them.
 
-`make test-all` draws 50, `make torture` 1,000.
+`make torture` draws 1,000.
 """
 
 import gc
@@ -359,7 +359,7 @@ def check(network: Network) -> None:
     np.testing.assert_array_less(differences, bounds)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize(
     ("shape", "examples"), [("images", 14), ("rows", 12), ("volumes", 10), ("vectors", 11), ("films", 3)]
 )

@@ -126,6 +126,7 @@ def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_sa
     assert "came out otherwise" not in newcomer.run(*REPRO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", ["data/raw/fetched/fashion-mnist/dataset.json", "models/model.keras"])
 def test_what_is_there_is_not_replaced_by_the_embedded_digits(newcomer: Repository, there: str):
     fetch_that(newcomer, "raise SystemExit(69)")
@@ -137,6 +138,7 @@ def test_what_is_there_is_not_replaced_by_the_embedded_digits(newcomer: Reposito
     assert (newcomer.path / there).read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_pictures_that_nobody_pulled_are_named_with_what_brings_them(newcomer: Repository):
     newcomer.replace("params.yaml", "dataset: mnist", "dataset: digits")
     (newcomer.path / "data/own/images.dvc").write_text(
@@ -153,6 +155,7 @@ def test_a_bad_parameter_is_no_missing_source(newcomer: Repository):
     assert not has_fallen_back(newcomer, printed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [1, 130, 169])
 def test_no_other_failure_of_fetch_is_a_missing_source(newcomer: Repository, code: int):
     fetch_that(newcomer, f"print('exited with 69')\nraise SystemExit({code})")
@@ -166,6 +169,7 @@ def test_no_failure_of_another_stage_is_a_missing_source(newcomer: Repository):
     assert FALLBACK not in newcomer.run(*REPRO, fails=True)
 
 
+@pytest.mark.slow
 def test_a_fetch_that_another_dvc_runs_is_no_missing_source(newcomer: Repository):
     fetch_that(newcomer, BEGINS)
     with at_work(newcomer, "dvc", "repro", "fetch"):
@@ -184,6 +188,7 @@ def test_the_dataset_is_not_changed_under_another_dvc_at_work(newcomer: Reposito
     assert not has_fallen_back(newcomer, printed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_fetch_is_no_missing_source(newcomer: Repository, shell: str):
     fetch_that(newcomer, BEGINS)
     assert not has_fallen_back(newcomer, interrupted(newcomer, *REPRO, shell))

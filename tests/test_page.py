@@ -141,6 +141,7 @@ def height_of(svg: str) -> float:
     return float(re.search(r'height="([0-9.]+)"', svg)[1])
 
 
+@pytest.mark.slow
 def test_no_validation_draws_no_line_and_leaves_no_void(template: Path, tmp_path: Path):
     rows = [
         {"epoch": str(epoch), "accuracy": value, "field": field, "rev": "workspace"}
@@ -153,6 +154,7 @@ def test_no_validation_draws_no_line_and_leaves_no_void(template: Path, tmp_path
     assert height_of(svg) < 500
 
 
+@pytest.mark.slow
 def test_a_class_that_is_never_predicted_keeps_its_place_on_the_diagonal(template: Path, tmp_path: Path):
     read = {"cat": "cat", "dog": "owl", "owl": "owl"}
     rows = [{"actual": actual, "predicted": found, "rev": "workspace"} for actual, found in read.items()]
@@ -162,6 +164,7 @@ def test_a_class_that_is_never_predicted_keeps_its_place_on_the_diagonal(templat
         assert len(re.findall(rf">{name}</text>", svg)) == 2  # on either axis
 
 
+@pytest.mark.slow
 def test_the_classes_of_more_revisions_take_no_more_room(template: Path, tmp_path: Path):
     heights = {}
     for revisions in (1, 3):

@@ -332,6 +332,7 @@ def test_the_page_brings_no_script_and_no_style_along_in_its_html():
 # As a command
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_in_one_line(finished: Repository):
     with serving(finished) as server:
         server.ask("POST", "/predict", seven(), PNG)
@@ -348,6 +349,7 @@ def test_ctrl_c_ends_it_in_one_line(finished: Repository):
     assert server.printed[0].startswith("http://127.0.0.1:")
 
 
+@pytest.mark.slow
 def test_what_another_host_means_is_said(finished: Repository):
     with serving(finished, "--host", "0.0.0.0") as server:
         assert server.printed[0].startswith("--host 0.0.0.0: whoever reaches this computer")

@@ -98,7 +98,7 @@ def trained_on_mnist(fresh: Repository, made_once: MadeOnce, mnist_mirror: Path)
     return Repository(made_once("trained-on-mnist", make) / "repository", fresh.home)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_of_ten_digits_at_three_sizes_and_places_28_of_30_are_read(chromium: Any, trained_on_mnist: Repository):
     answers = {}
     with serving(trained_on_mnist) as server, opened(chromium, server, **DESKTOP) as paper:

@@ -125,7 +125,7 @@ def test_without_test_images_nothing_is_proven(command):
     assert "data/prepared/test_images.npy holds no image" in said
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_be_taken_out_in_color_and_with_many_classes(command, form: str, name: str):

@@ -49,6 +49,7 @@ def test_equal_images_are_in_one_fold_and_each_fold_has_its_share():
     assert abs(shares - 1 / held_out.FOLDS).max() < 0.03
 
 
+@pytest.mark.slow
 def test_what_a_stage_refuses_is_refused_here():
     parameters = (ROOT / "params.yaml").read_text().replace("network: convnet #", "network: nobody #")
     with folder_apart(parameters) as folder, pytest.raises(Refusal, match="nobody"):

@@ -21,6 +21,7 @@ from commands.sweep.plan import Plan, read_plan
 from commands.sweep.progress import Progress, summary
 from commands.sweep.settings import Baseline, distinct, experiment_name, key, options, read_message
 from digits.foundation.command import Refusal
+from digits.results.drawing import use_style
 from tests.conftest import ROOT
 
 RATE = "networks.mlp.optimizer.Adam.learning_rate"
@@ -308,6 +309,13 @@ def test_a_picture_has_every_setting_and_no_accuracy_beyond_all():
 def test_a_picture_has_every_name_whole():
     names = ["dropout-batchnorm-256-128-128", "convnet-translated", "mlp"]
     findings = Findings(plan(space={"network": names, "prepare.validation.hold_out": [0.1, 0.2]}), {})
+    for name in names:
+        drawn = {"network": name, "prepare.validation.hold_out": 0.1}
+        for seed in (1, 2):
+            done = experiment_name("tried", distinct(drawn, findings.plan.baseline), seed)
+            findings.numbers[done] = {"val_accuracy": 0.9, "val_cross_entropy": 1, "accuracy": 0.9}
+        tried(findings, drawn, val_accuracy=0.9, epoch=5, seeds_done=2)
+    use_style()
     figure = picture.draw(findings)
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert ["".join(text.split()) for text in ticks] == names

@@ -128,7 +128,12 @@ def begins(clones: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("command", "moment"), [(signal.SIGINT, training_in), (signal.SIGTERM, training_in), (signal.SIGINT, begins)]
+    ("command", "moment"),
+    [
+        (signal.SIGINT, training_in),
+        pytest.param(signal.SIGTERM, training_in, marks=pytest.mark.torture),
+        pytest.param(signal.SIGINT, begins, marks=pytest.mark.torture),
+    ],
 )
 @pytest.mark.slow
 def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(
@@ -149,6 +154,7 @@ def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(
     assert experiments(quiet) == {}
 
 
+@pytest.mark.slow
 def test_a_dirty_workspace_is_refused_with_what_to_do(quiet: Repository):
     file = write_sweep(quiet)
     quiet.replace("params.yaml", "dpi: 120", "dpi: 130")
@@ -176,6 +182,7 @@ def test_a_shallow_clone_is_told_what_ends_it(quiet: Repository, tmp_path: Path)
     )
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
     printed = sweep(quiet, write_sweep(quiet), "--address", "127.0.0.1:1", fails=True)
     assert printed.startswith("error: no DVC remote is configured, through which the nodes of a cluster get the data")

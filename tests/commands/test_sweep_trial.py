@@ -64,6 +64,7 @@ def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path
         clone.numbers()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pipeline", "code", "said"),
     [

@@ -299,6 +299,7 @@ def test_the_best_epoch_is_kept_as_keras_checkpoints_it(few: tuple[Split, Split]
     assert epoch.compile_validation(model)(few[1])[2] == min(row["val_cross_entropy"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_patience_ends_a_training_where_keras_stops_it_early(few: tuple[Split, Split], keep: str):
     rows, model = trained(changed(OVERFITTING, keep=keep, patience=3), *few)

@@ -184,7 +184,7 @@ def test_keras_itself_loads_what_was_saved(tmp_path: Path):
     assert keras.saving.load_model(tmp_path / "model.keras").count_params() == 7_850
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize("release", ["keras", "keras==3.14.0", "keras==3.10.0", "keras==3.5.0"])
 def test_the_newest_release_of_keras_and_older_ones_load_each_network(release: str, tmp_path: Path):
     images, answers = some_images(5), {}

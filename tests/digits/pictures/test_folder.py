@@ -672,6 +672,7 @@ def script(images: Path, body: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
     dying = "if __name__ != '__main__':\n    reading.decode = lambda content: os._exit(9)\n"
     process = script(images, dying)
@@ -680,6 +681,7 @@ def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
     assert said == "error: a process that read images was ended from outside, perhaps for want of memory\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_reading_process_outlives_the_one_that_started_it(images: Path, how: signal.Signals):
     slow = "    reading.decode = lambda content: sys.stderr.write('reading\\n') + time.sleep(60)\n"
@@ -689,6 +691,7 @@ def test_no_reading_process_outlives_the_one_that_started_it(images: Path, how: 
     process.communicate(timeout=20)  # which waits until all have closed their end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["start", "work"])
 def test_ctrl_c_ends_every_reading_process_at_once_and_in_a_line(images: Path, at: str):
     slow = "    say = lambda: sys.stderr.write('reading\\n') + time.sleep(60)\n"
