@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--accuracy", action="store_true", help="measure the accuracies, too: 15 trainings")
     with_accuracy = parser.parse_args().accuracy
     reproducibility.compute_reproducibly(1, 2, "avx2")
-    images = read_prepared()
+    images = read_prepared({})
     taught = np.flatnonzero(~images.in_split("test"))
     pixels, true = images.pixels[taught], images.labels[taught]
     labels, kinds = with_errors(true, images.task.classes)

@@ -6,13 +6,10 @@ has nothing of a person's own, so that whatever happens in data/own/ changes not
 """
 
 import sys
-from pathlib import Path
 
-from digits.data.raw import GATHERED, Loaded, keep_only, write_raw
+from digits.data.raw import GATHERED, OWN, Loaded, keep_only, write_raw
 from digits.foundation.parameters import Folder, read_parameters
 from stages import run
-
-OWN = Path("data/own/images")
 
 
 def load(folder: Folder) -> Loaded:

@@ -28,7 +28,7 @@ from digits.network import archive, inference, reproducibility
 
 WORST, DRAWN, RELATIVES = 20, 60, 8
 DPI = 120
-COLUMNS = ["split", "dataset", "image", "label", "probability", "likely", "likely_probability"]
+COLUMNS = ["split", "dataset", "image", "file", "label", "probability", "likely", "likely_probability"]
 
 
 def read_arguments() -> argparse.Namespace:
@@ -80,19 +80,22 @@ def on_both_sides(images: Images, features: np.ndarray) -> pd.DataFrame:
         features: of these, as `relatives.last_hidden` gives them.
 
     Returns:
-        A row a test image: `test` and `training` (the two images), their `test_label` and `training_label`, `alike`
-        (the correlation of their pixels).
+        A row a test image: `test` and `training` (the two images), their `test_file` and `training_file` where they
+        are a person's own, their `test_label` and `training_label`, `alike` (the correlation of their pixels).
     """
     tested, taught = (np.flatnonzero(images.in_split("test") == side) for side in (True, False))
     near = relatives.nearest(features, tested, taught, relatives.LOOKED_AT)
     alike = np.stack([relatives.correlation(images.pixels[tested], images.pixels[column]) for column in near.T])
     best = alike.argmax(axis=0)
-    names, classes = images.table["image"].to_numpy(), np.array(images.task.classes)
+    names, files = images.table["image"].to_numpy(), images.table["file"].to_numpy()
+    classes = np.array(images.task.classes)
     closest = near[np.arange(len(tested)), best]
     table = pd.DataFrame({
         "test": names[tested],
+        "test_file": files[tested],
         "test_label": classes[images.labels[tested]],
         "training": names[closest],
+        "training_file": files[closest],
         "training_label": classes[images.labels[closest]],
         "alike": alike.max(axis=0).round(4),
     })  # fmt: skip
@@ -109,17 +112,20 @@ def report(ranked: pd.DataFrame, copies: pd.DataFrame, images: Images) -> str:
         f"{'image':16}  {'split':10}  {'label':{wide}}  {'':7}  {'rather':{wide}}",
         *(
             f"{row.image}  {row.split:10}  {row.label:{wide}}  {row.probability:7.2%}  {row.likely:{wide}}  "
-            f"{row.likely_probability:7.2%}"
+            f"{row.likely_probability:7.2%}  {row.file}".rstrip()
             for row in shown.itertuples()
         ),
     ]
     if len(copies):
+        across = int((copies["test_label"] != copies["training_label"]).sum())
         lines += [
             "",
-            f"{len(copies):,} test images have a training or validation image that is nearly the same:",
+            f"{len(copies):,} test image{' has' if len(copies) == 1 else 's have'} a nearly equal one not to test on"
+            + (f", {across:,} of them with another label:" if across else ":"),
             *(
-                f"{row.test} ({row.test_label}) and {row.training} ({row.training_label}), correlation {row.alike:.4f}"
-                for row in copies.head(WORST).itertuples()
+                f"{row['test_file'] or row['test']} ({row['test_label']}) and "
+                f"{row['training_file'] or row['training']} ({row['training_label']}), correlation {row['alike']:.4f}"
+                for row in copies.head(WORST).to_dict("records")
             ),
         ]
     return "\n".join(lines)
@@ -128,7 +134,7 @@ def report(ranked: pd.DataFrame, copies: pd.DataFrame, images: Images) -> str:
 def as_corrections(images: Images, ranked: pd.DataFrame) -> pd.DataFrame:
     """What data/corrections.csv would have if each label was wrong: rows to copy from, the most doubtful first."""
     why = [
-        f"{row.split}: {row.probability:.2%} {row.label}, {row.likely_probability:.2%} {row.likely}"
+        f"{row.split}: {row.probability:.2%} {row.label}, {row.likely_probability:.2%} {row.likely} {row.file}".rstrip()
         for row in ranked.itertuples()
     ]
     was = images.table["was"].to_numpy()[ranked["place"]]
@@ -172,9 +178,9 @@ def main() -> None:
         check_installed("make .venv/installed-draw")
         listening = listen(arguments.host, arguments.port)
     with workspace_as(arguments.dataset) as parameters:
-        images = read_prepared()
-        known = read_corrections()
         settings = read_parameters()
+        images = read_prepared(settings.sources())
+        known = read_corrections()
         reproducibility.compute_reproducibly(settings.seed, settings.threads, settings.instructions)
         classifier = archive.load()
         if classifier.task != images.task:

@@ -40,6 +40,8 @@ class Doubt:
     dataset: str
     image: str
     """The 16 letters of its identity."""
+    file: str
+    """Which shows it below data/own/images; nothing where it is none of a person's own."""
     split: str
     label: Share
     likely: list[Share]
@@ -170,7 +172,7 @@ class Review:
             return Share(self.classes[label], float(shares[label]))
 
         return Doubt(
-            position, dataset, image, table["split"][place], share(labels[place]),
+            position, dataset, image, table["file"][place], table["split"][place], share(labels[place]),
             [share(label) for label in np.argsort(-shares, kind="stable")[:LIKELY]], self._seen(place),
             [Relative(self.classes[labels[near]], table["split"][near], self._seen(near))
              for near in self._near[position]],

@@ -46,7 +46,7 @@ function show(view) {
   $("image").alt = `An image that is labelled ${label.label}`;
   $("question").textContent = `Labelled ${label.label}`;
   const split = { train: "a training", validation: "a validation", test: "a test" }[doubt.split];
-  $("which").textContent = `${split} image of ${doubt.dataset}, ${doubt.image}`;
+  $("which").textContent = `${split} image of ${doubt.dataset}, ${doubt.file || doubt.image}`;
   $("right").firstElementChild.textContent = `It is ${label.label}`;
   const shown = likely.some((share) => share.label === label.label) ? likely : [...likely, label];
   $("bars").replaceChildren(...shown.map((share, place) => {

@@ -1,5 +1,6 @@
 """The images of a dataset, the most doubtful labels first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,10 @@ import pandas as pd
 
 from digits.data.corrections import Correction
 from digits.data.prepared import read_image_table, read_split, read_task
+from digits.data.raw import OWN
 from digits.data.task import Task
+from digits.foundation.parameters import Embedded, Folder, Idx
+from digits.pictures.folder import files_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -22,7 +26,8 @@ class Images:
     labels: np.ndarray
     """Integers of shape (n,), as they are corrected; of an image that is left out, as it was delivered."""
     table: pd.DataFrame
-    """A row an image: `split`, `dataset`, `image`, `was`, `is`, as in data/prepared/images.csv."""
+    """A row an image: `split`, `dataset`, `image`, `was`, `is`, as in data/prepared/images.csv, and the `file` below
+    data/own/images that shows it; nothing where it is none of a person's own."""
 
     @property
     def identities(self) -> np.ndarray:
@@ -34,8 +39,11 @@ class Images:
         return (self.table["split"] == split).to_numpy()
 
 
-def read_prepared() -> Images:
+def read_prepared(sources: Mapping[str, Idx | Embedded | Folder]) -> Images:
     """The images of data/prepared/, equal ones with equal labels once, as those that are repeated to train on are.
+
+    Args:
+        sources: the datasets that they come from, by their names in params.yaml.
 
     Raises:
         Refusal: a file is not as `prepare` writes it.
@@ -45,7 +53,15 @@ def read_prepared() -> Images:
     table = pd.concat([read_image_table(split, len(part[0])) for split, part in zip(SPLITS, parts, strict=True)])
     first = ~table.duplicated().to_numpy()
     pixels, labels = (np.concatenate([part[which] for part in parts])[first] for which in (0, 1))
-    return Images(task, pixels, labels, table[first].reset_index(drop=True))
+    files = {
+        (name, identity.hex()): file
+        for name, source in sources.items()
+        if isinstance(source, Folder)
+        for identity, file in files_of(OWN, source).items()
+    }
+    table = table[first].reset_index(drop=True)
+    keys = zip(table["dataset"], table["image"], strict=True)
+    return Images(task, pixels, labels, table.assign(file=[files.get(key, "") for key in keys]))
 
 
 def rank(images: Images, log_probabilities: np.ndarray, known: dict[tuple[str, str], Correction]) -> pd.DataFrame:
@@ -61,15 +77,15 @@ def rank(images: Images, log_probabilities: np.ndarray, known: dict[tuple[str, s
         known: what data/corrections.csv has; nobody is asked for these again.
 
     Returns:
-        A row an image: `place` in `images`, `split`, `dataset`, `image`, `label`, its `probability`, and the class that
-        is `likely` instead, with its `likely_probability`.
+        A row an image: `place` in `images`, `split`, `dataset`, `image`, `file`, `label`, its `probability`, and the
+        class that is `likely` instead, with its `likely_probability`.
     """
     places = np.arange(len(images.labels))
     others = np.exp(log_probabilities)
     of_label = others[places, images.labels]
     others[places, images.labels] = -1
     likely, classes = others.argmax(axis=1), np.array(images.task.classes)
-    table = images.table[["split", "dataset", "image"]].assign(
+    table = images.table[["split", "dataset", "image", "file"]].assign(
         place=places,
         label=classes[images.labels],
         probability=of_label.round(6),

@@ -22,6 +22,7 @@ from digits.foundation.command import Refusal
 from digits.foundation.files import read_json, write_json
 from digits.foundation.tables import read_table, write_table
 
+OWN = Path("data/own/images")  # what a person gathers from
 FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
 DESCRIPTION = "dataset.json"
 INDEX = "datasets.json"  # beside the datasets' folders: their names, and all that is there where there are none

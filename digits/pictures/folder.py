@@ -112,6 +112,18 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     )  # fmt: skip
 
 
+def files_of(folder: Path, wanted: Folder) -> dict[bytes, str]:
+    """By identity, the file below `folder`/ that shows a picture; the first by its name where there are several."""
+    found = scan(folder, Problems())
+    paths = [image.path for image in found]
+    if not found:  # its images were gathered, and it is not here
+        return {}
+    framing, shape, _ = settle(wanted, paths)
+    read = zip(found, read_all(paths, framing, shape, bar=False), strict=True)
+    kept = [Kept(image, of.identity, of.identity, b"") for image, of in read if not of.refused]
+    return {identity: name for identity, (name, _) in names_of_files(folder, kept).items()}
+
+
 def as_array(identities: list[bytes]) -> np.ndarray:
     """Identities of 8 bytes as uint8 of shape (n, 8)."""
     return np.frombuffer(b"".join(identities), np.uint8).reshape(-1, BYTES)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.commands.serving import Server, serving
+from tests.conftest import Repository
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
@@ -21,3 +24,16 @@ def chromium() -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def home(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository with a network, in which the tests of a file draw."""
+    return finished.copy(tmp_path_factory.mktemp("home") / "repository")
+
+
+@pytest.fixture(scope="module")
+def server(home: Repository) -> Iterator[Server]:
+    """The page to draw on, of that repository."""
+    with serving(home) as started:
+        yield started

@@ -28,8 +28,10 @@ def review(classes: list[str], framing: Framing = "digit", doubts: int = 6, imag
     delivered = np.array(classes)[wrong]
     splits = np.array(["train", "test", "validation"])[places % 3]
     table = pd.DataFrame(
-        {"split": splits, "dataset": "made-up", "image": IDENTITIES[:images], "was": delivered, "is": delivered}
-    )
+        {"split": splits, "dataset": "made-up", "image": IDENTITIES[:images], "was": delivered, "is": delivered,
+         "file": [f"{name}/a day at the sea/photograph {place}.jpeg" * (framing == "whole")
+                  for place, name in enumerate(delivered)]}
+    )  # fmt: skip
     everything = Images(Task(classes, framing), drawn(tuple(labels), framing, side), wrong, table)
     ranked = doubtful(rank(everything, np.log(probabilities), {}), doubts)
     near = [np.argsort(labels != labels[place], kind="stable")[:8] for place in ranked["place"]]

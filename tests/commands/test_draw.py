@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +30,6 @@ from commands.draw.drawings import IMAGES, Kept
 
 DIGITS = [str(digit) for digit in range(10)]
 LARGE = encoded(Image.new("L", (7900, 7900), 255))  # which takes a second
-
-
-@pytest.fixture(scope="module")
-def home(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with a network, in which the tests of this file draw."""
-    return finished.copy(tmp_path_factory.mktemp("draw") / "repository")
-
-
-@pytest.fixture(scope="module")
-def server(home: Repository) -> Iterator[Server]:
-    with serving(home) as started:
-        yield started
 
 
 # Reading

@@ -19,17 +19,6 @@ for package in ("fastapi", "uvicorn"):
     pytest.importorskip(package, reason="needs the drawing page's packages: make .venv/installed-draw")
 
 
-@pytest.fixture(scope="module")
-def home(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    return finished.copy(tmp_path_factory.mktemp("draw-page") / "repository")
-
-
-@pytest.fixture(scope="module")
-def server(home: Repository) -> Iterator[Server]:
-    with serving(home) as started:
-        yield started
-
-
 class Paper:
     """The page in a window, as a person uses it."""
 

@@ -1,12 +1,15 @@
 """Which labels are doubted first, which images are alike, and the command from the data to the corrected network."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from commands.review import held_out, relatives
+from commands.review.__main__ import on_both_sides, report
 from commands.review.stages_apart import folder_apart, run_stage
 from commands.review.suspects import Images, rank
 from digits.data.corrections import Correction
@@ -22,7 +25,9 @@ TASK = Task(["a", "b", "c"], "whole")
 def images_of(*labels: int) -> Images:
     names = [f"{place:016x}" for place in range(len(labels))]
     classes = [TASK.classes[label] for label in labels]
-    table = pd.DataFrame({"split": "train", "dataset": "some", "image": names, "was": classes, "is": classes})
+    table = pd.DataFrame(
+        {"split": "train", "dataset": "some", "image": names, "was": classes, "is": classes, "file": ""}
+    )
     return Images(TASK, np.zeros((len(labels), 4, 4, 1), np.float32), np.array(labels, np.uint8), table)
 
 
@@ -64,6 +69,20 @@ def test_a_shifted_copy_correlates_and_another_image_does_not():
     assert relatives.correlation(noise, np.zeros_like(noise)).max() == 0
 
 
+def test_nearly_equal_images_on_both_sides_of_the_split_are_named_by_their_files_with_their_labels():
+    images = images_of(0, 1, 2, 0, 1, 2, 1)
+    pixels = np.zeros((7, 16, 16, 1), np.float32)
+    pixels[:, 4:12, 4:12] = np.random.default_rng(1).uniform(0, 1, (7, 8, 8, 1))
+    pixels[6] = np.roll(pixels[0], 1, axis=1)
+    table = images.table.assign(split=["train"] * 5 + ["test"] * 2, file=[f"of/{place}.png" for place in range(7)])
+    images = replace(images, pixels=pixels, table=table)
+    features = np.eye(7)[[0, 1, 2, 3, 4, 5, 0]]
+    copies = on_both_sides(images, features)
+    *_, counted, named = report(rank(images, np.log(np.full((7, 3), 1 / 3)), {}), copies, images).splitlines()
+    assert counted == "1 test image has a nearly equal one not to test on, 1 of them with another label:"
+    assert named == "of/6.png (b) and of/0.png (a), correlation 1.0000"
+
+
 @pytest.mark.parametrize("layers", [["Flatten", "Dense"], ["Dense", "ReLU", "Dense", "ReLU"]])
 def test_the_nearest_are_those_of_the_same_direction(layers: list[str]):
     given = {"Dense": {"units": 8}}
@@ -99,9 +118,11 @@ def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: 
     said = json.loads(repository.run("python", "-m", "commands.review", "--json", "--csv", "all.csv"))
     worst = [row for row in said["suspects"][:6] if (row["label"], row["likely"]) == ("7", "4")]
     assert len(worst) >= 2
-    again = repository.run("python", "-m", "commands.review", "--json", "--csv", "again.csv")
+    assert [row["file"][:9] for row in worst] == ["7/from-4-"] * len(worst)
+    other = repository.copy(tmp_path / "else" / "where")
+    again = other.run("python", "-m", "commands.review", "--json", "--csv", "again.csv")
     assert json.loads(again) == said
-    assert (repository.path / "again.csv").read_bytes() == (repository.path / "all.csv").read_bytes()
+    assert (other.path / "again.csv").read_bytes() == (repository.path / "all.csv").read_bytes()
 
     rows = (repository.path / "all.csv").read_text().splitlines(keepends=True)
     chosen = [row for row in rows if any(row.startswith(f"{one['image']},own,7,4,") for one in worst)]
@@ -111,8 +132,9 @@ def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: 
     repository.dvc("repro", "evaluate")
     numbers = json.loads((repository.path / "metrics/data.json").read_text())
     assert sum(numbers["corrected"].values()) == len(worst)
-    told = json.loads(repository.run("python", "-m", "commands.review", "--json"))
-    assert not {row["image"] for row in worst} & {row["image"] for row in told["suspects"]}
+    told = repository.run("python", "-m", "commands.review")
+    assert not [row["image"] for row in worst if row["image"] in told]
+    assert re.search(r"^[0-9a-f]{16}  \w+ +\d +\d+\.\d\d%  \d +\d+\.\d\d%  \d/\S+\.png$", told, re.MULTILINE)
     repository.run("git", "checkout", "--", ".")
     repository.dvc("checkout")
     assert "up to date" in repository.dvc("status", "evaluate")

@@ -50,8 +50,15 @@ def plain(small_split: Split) -> tuple[list, keras.Sequential]:
     return trained(RECIPE, small_split, small_split)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize(
+    ("jit_compile", "activation"),
+    [
+        (False, None),
+        (True, "softmax"),
+        pytest.param(True, None, marks=pytest.mark.slow),
+        pytest.param(False, "softmax", marks=pytest.mark.slow),
+    ],
+)
 def test_it_trains_as_keras_does(small_split: Split, jit_compile: bool, activation: str | None):
     """One epoch in the order of the images, against `fit` without shuffling."""
     images, labels = small_split
@@ -117,7 +124,7 @@ def test_the_seed_decides_the_order_of_the_images(small_split: Split):
     assert losses[0] != pytest.approx(losses[2], rel=1e-4)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_seed_decides_what_dropout_drops(small_split: Split, jit_compile: bool):
     """From the same weights, with all images in a batch, the first loss depends on Dropout alone."""
     same_weights = {"class_name": "RandomNormal", "config": {"seed": 1}}
