@@ -22,6 +22,7 @@ from digits.foundation.parameters import read_parameters
 from digits.pictures.decoding import SUFFIXES
 from digits.pictures.framing import read_picture
 from digits.pictures.layout import name_of, walk
+from digits.pictures.reading import SLOWEST, Worker
 from digits.results.answers import entry, in_doubt, two_best
 
 if TYPE_CHECKING:
@@ -210,23 +211,25 @@ def main() -> None:
     """Answer for each image in the order given."""
     arguments = read_arguments()
     parameters = read_parameters()
-    from digits.network import archive, inference, reproducibility  # takes seconds
+    with Worker() as worker:  # begun while this process is small
+        from digits.network import archive, inference, reproducibility  # takes seconds
 
-    reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    classifier, assumed = archive.load_any(arguments.model)
-    if assumed:
-        print(assumed, file=sys.stderr)
-    classes, shape = classifier.task.classes, classifier.model.input_shape[1:]
-    asked: list[Picture] = []
-    found: list[np.ndarray | Refusal] = []
-    for picture in pictures(arguments.images, classes):
-        asked.append(picture._replace(content=b""))
-        try:
-            content = picture.content
-            image = content if isinstance(content, Refusal) else read_picture(content, classifier.task.framing, shape)
-            found.append(image)
-        except Refusal as refusal:
-            found.append(refusal)
+        reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
+        classifier, assumed = archive.load_any(arguments.model)
+        if assumed:
+            print(assumed, file=sys.stderr)
+        classes, framing = classifier.task.classes, classifier.task.framing
+        shape = classifier.model.input_shape[1:]
+        asked: list[Picture] = []
+        found: list[np.ndarray | Refusal] = []
+        for picture in pictures(arguments.images, classes):
+            asked.append(picture._replace(content=b""))
+            try:
+                if isinstance(picture.content, Refusal):
+                    raise picture.content
+                found.append(worker.call(read_picture, picture.content, framing, shape, seconds=SLOWEST))
+            except Refusal as refusal:
+                found.append(refusal)
 
     read_ones = [picture for picture, image in zip(asked, found, strict=True) if isinstance(image, np.ndarray)]
     images = np.array([image for image in found if isinstance(image, np.ndarray)])

@@ -29,7 +29,7 @@ from digits.foundation.files import write_bytes
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import parse_table
 from digits.foundation.yaml import parse_yaml
-from digits.pictures.reading import read_one
+from digits.pictures.reading import Read, Worker, read_one
 from tests.conftest import ROOT
 
 HANG = 20  # seconds, where milliseconds are usual
@@ -70,6 +70,14 @@ def damaged(draw: st.DrawFn, whole: bytes, header: int) -> bytes:
     if draw(st.booleans()) and draw(st.booleans()):
         del content[draw(st.integers(0, len(content))) :]
     return bytes(content)
+
+
+@st.composite
+def long(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A file in which a piece comes again and again: what is read piece by piece may take its time."""
+    at, size = draw(st.integers(0, len(whole))), draw(st.integers(1, 64))
+    piece = whole[at : at + size]
+    return whole[:at] + piece * draw(st.integers(2, 10_000)) + whole[at:]
 
 
 @pytest.fixture(scope="module")
@@ -257,15 +265,27 @@ MODES = {
 SHAPES = [("whole", (28, 28, 1)), ("whole", (28, 28, 3)), ("digit", (28, 28, 1))]
 
 
-@pytest.mark.parametrize("form", MODES)
-def test_damaged_pictures(folder: Path, form: str):
-    pictures = [picture(form, mode) for mode in MODES[form]]
+@pytest.fixture(scope="module")
+def worker(folder: Path) -> Iterator[Worker]:
+    """A process that can be ended: what a decoder does in C is interrupted by nothing else."""
+    with Worker() as worker:
+        yield worker
 
-    @given(st.one_of([st.just(whole) | damaged(whole, header=64) for whole in pictures]), st.sampled_from(SHAPES))
+
+def read_in_bounds(path: Path, framed: tuple[str, tuple[int, int, int]]) -> Read:
+    with bounds(2**30):  # 64 megapixels are let in
+        return read_one(path, *framed)
+
+
+@pytest.mark.parametrize("form", MODES)
+def test_damaged_pictures(folder: Path, worker: Worker, form: str):
+    pictures = [picture(form, mode) for mode in MODES[form]]
+    files = st.one_of([st.just(whole) | damaged(whole, header=64) | long(whole) for whole in pictures])
+
+    @given(files, st.sampled_from(SHAPES))
     def read(content: bytes, framed: tuple[str, tuple[int, int, int]]) -> None:
         (folder / "picture").write_bytes(content)
-        with bounds(2**30):  # 64 megapixels are let in
-            found = read_one(folder / "picture", *framed)
+        found = worker.call(read_in_bounds, folder / "picture", framed, seconds=HANG)
         assert bool(found.refused) != bool(found.pixels)
         assert len(found.pixels) in {0, np.prod(framed[1])}
         assert "\n" not in found.refused

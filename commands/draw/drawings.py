@@ -36,10 +36,7 @@ def as_png(content: bytes) -> bytes:
     Raises:
         Refusal: it is no picture that can be read.
     """
-    try:
-        image = decode(content)
-    except Refusal as refusal:
-        raise Refusal(f"the picture {refusal}") from refusal
+    image = decode(content)
     if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}:
         image = flattened(image)
     image.thumbnail((LARGEST, LARGEST))

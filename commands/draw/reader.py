@@ -1,7 +1,9 @@
-"""The trained network as it is on the disk, and what it says of a picture."""
+"""The trained network as it is on the disk, and what it says of an image."""
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
 from digits.network import archive, inference
-from digits.pictures.framing import read_picture
 from digits.pictures.ink import NoDigit
 from digits.results.answers import entry, in_doubt, two_best
 
@@ -21,6 +22,31 @@ DATA = Path("metrics/data.json")
 TEST = Path("metrics/test.json")
 TRAIN = Path("metrics/train.json")
 State = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is loaded."""
+
+    task: Task
+    shape: tuple[int, ...]
+    """Height, width and channels of its images."""
+    log_probabilities: Callable[[np.ndarray], np.ndarray]
+
+    def answer(self, image: np.ndarray) -> dict[str, object]:
+        """What the network says of an image: the fields of `commands.predict --json`, and two for the page.
+
+        `says` is the answer in words, `seen` what the network saw, a data URL of a PNG.
+        """
+        probabilities = np.exp(self.log_probabilities(image[None])[0])
+        best, runner_up = (self.task.classes[place] for place in two_best(probabilities))
+        says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
+        return entry("-", probabilities, self.task.classes) | {"says": says, "seen": data_url(image, self.task.ink)}
+
+
+def without_digit(refusal: NoDigit) -> dict[str, object]:
+    """What is said of a picture that shows none."""
+    return {"path": "-", "error": f"the picture {refusal}", "says": "I see no digit"}
 
 
 class Reader:
@@ -47,32 +73,17 @@ class Reader:
     @property
     def classes(self) -> list[str]:
         """The names of what the network tells apart."""
-        return self._task.classes
+        return self._network.task.classes
 
-    def read(self, content: bytes) -> dict[str, object]:
-        """What the network says of a picture: the fields of `commands.predict --json`, and two for the page.
-
-        `says` is the answer in words, `seen` what the network saw, a data URL of a PNG.
-
-        Raises:
-            Refusal: it is no picture that can be read. One that shows no digit has an answer.
-        """
+    def network(self) -> Network:
+        """The network that is in the file now."""
         self.refresh()
-        try:
-            image = read_picture(content, self._task.framing, self._shape)
-        except NoDigit as refusal:
-            return {"path": "-", "error": f"the picture {refusal}", "says": "I see no digit"}
-        except Refusal as refusal:
-            raise Refusal(f"the picture {refusal}") from refusal
-        probabilities = np.exp(self._log_probabilities(image[None])[0])
-        best, runner_up = (self.classes[place] for place in two_best(probabilities))
-        says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
-        return entry("-", probabilities, self.classes) | {"says": says, "seen": data_url(image, self._task.ink)}
+        return self._network
 
     def about(self) -> dict[str, Any]:
         """Which network answers: name, dataset and test accuracy as far as dvc.lock has it, classes, trouble."""
         self.refresh()
-        task = {"classes": self.classes, "framing": self._task.framing}
+        task = {"classes": self.classes, "framing": self._network.task.framing}
         return self._described | task | {"assumed": self.assumed, "trouble": self.trouble}
 
     def told(self) -> str:
@@ -104,8 +115,7 @@ class Reader:
         log_probabilities = inference.compiled(classifier.model)
         shape = classifier.model.input_shape[1:]
         log_probabilities(np.zeros((1, *shape), np.float32))  # compiles it
-        self._task: Task = classifier.task
-        self._shape, self._log_probabilities = shape, log_probabilities
+        self._network = Network(classifier.task, shape, log_probabilities)
 
 
 def describe(md5: str) -> dict[str, object]:

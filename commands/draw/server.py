@@ -9,10 +9,12 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from commands.draw import drawings
+from commands.draw.decoding import Decoding
 from commands.draw.drawings import Kept
-from commands.draw.reader import Reader
+from commands.draw.reader import Reader, without_digit
 from commands.serving import application as serving
-from digits.foundation.command import Refusal
+from digits.pictures.framing import read_picture
+from digits.pictures.ink import NoDigit
 
 HERE = Path(__file__).parent
 MOST_SHOWN = 12  # of the drawings that are kept
@@ -80,28 +82,31 @@ def application(reader: Reader) -> FastAPI:
         HERE,
         "the query lacks class=, which says under which class to keep the picture",
     )
-    at_work = serving.worker()
+    at_work, decoding = serving.worker(), Decoding()
+
+    async def read(content: bytes) -> dict[str, object]:
+        network = await at_work(reader.network)
+        try:
+            image = await decoding.call(read_picture, content, network.task.framing, network.shape)
+        except NoDigit as refusal:
+            return without_digit(refusal)
+        return await at_work(lambda: network.answer(image))
 
     @app.post("/predict", openapi_extra=PICTURE, response_model_exclude_none=True)
     async def predict(request: Request) -> Answer:
         """Read a picture."""
-        content = await picture(request)
-        return Answer.model_validate(await at_work(lambda: reader.read(content)))
+        return Answer.model_validate(await read(await picture(request)))
 
     @app.post("/keep", openapi_extra=PICTURE, status_code=201)
     async def keep(request: Request, label: Label) -> Drawing:
         """Keep a picture under its class, as a PNG in data/own/images/CLASS/."""
         content = await picture(request)
-
-        def kept() -> Kept:
-            drawings.check_label(label, reader.classes)
-            png = drawings.as_png(content)
-            told = reader.read(png)
-            if "error" in told:
-                raise Refusal(f"{told['error']}, so it is not kept")
-            return drawings.keep(png, label, reader.classes)
-
-        return drawing(await at_work(kept))
+        await at_work(lambda: drawings.check_label(label, reader.classes))
+        png = await decoding.call(drawings.as_png, content)
+        told = await read(png)
+        if "error" in told:
+            raise HTTPException(422, f"{told['error']}, so it is not kept")
+        return drawing(await at_work(lambda: drawings.keep(png, label, reader.classes)))
 
     @app.get("/kept")
     async def kept() -> Collection:

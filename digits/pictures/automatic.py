@@ -14,7 +14,7 @@ from digits.foundation.command import Refusal
 from digits.foundation.parameters import AUTO, Folder, Framing
 from digits.pictures.decoding import decode, flattened
 from digits.pictures.framing import SIDE, prepare
-from digits.pictures.reading import CHUNK, FEW, in_processes
+from digits.pictures.reading import in_processes
 
 SAMPLE = 200  # pictures that are looked at, by their content, so that no name decides
 WHOLE_SIDE = 32  # pixels; 48 take twice the time and tell hands, letters and textures apart no better
@@ -101,29 +101,24 @@ def look(paths: list[Path]) -> list[Seen]:
             with path.open("rb") as file:
                 by_content[hashlib.file_digest(file, "sha256").digest()] = path
     sample = [by_content[digest] for digest in sorted(by_content)[:SAMPLE]]
-    chunks = [sample[start : start + CHUNK] for start in range(0, len(sample), CHUNK)]
-    results = map(look_at_some, chunks) if len(paths) < FEW else in_processes(look_at_some, chunks)
-    return [one for chunk in results for one in chunk]
+    return [seen for seen in in_processes(look_at, sample) if seen]
 
 
-def look_at_some(paths: list[Path]) -> list[Seen]:
-    """Look at pictures, each for itself; those that cannot be read are left to who reads all."""
-    seen = []
-    for path in paths:
-        try:
-            content = path.read_bytes()
-            picture = flattened(decode(content))
-        except (Refusal, OSError):
-            continue
-        size = picture.size
-        small = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX)).astype(int)
-        try:
-            prepare(content)
-            digit = True
-        except Refusal:
-            digit = False
-        seen.append(Seen(size, digit, float(np.median(small.max(axis=2) - small.min(axis=2)))))
-    return seen
+def look_at(path: Path) -> Seen | None:
+    """Look at a picture; one that cannot be read is left to who reads all."""
+    try:
+        content = path.read_bytes()
+        picture = flattened(decode(content))
+    except (Refusal, OSError):
+        return None
+    size = picture.size
+    small = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX)).astype(int)
+    try:
+        prepare(content)
+        digit = True
+    except Refusal:
+        digit = False
+    return Seen(size, digit, float(np.median(small.max(axis=2) - small.min(axis=2))))
 
 
 def in_runs(images: Images, paths: list[Path], labels: np.ndarray) -> str:

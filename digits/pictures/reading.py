@@ -1,5 +1,6 @@
-"""Many image files read at once, in as many processes as there are cores, and their images on disk while they last."""
+"""Image files read by processes that can be ended, as many as there are cores, and their images on disk meanwhile."""
 
+import math
 import os
 import signal
 import sys
@@ -7,14 +8,14 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing import active_children, get_context, parent_process
+from itertools import cycle
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -24,10 +25,99 @@ from digits.foundation.command import Refusal
 from digits.foundation.parameters import Framing
 from digits.pictures.decoding import decode, flattened
 from digits.pictures.framing import prepare, whole
+from digits.pictures.layout import printable
 
-CHUNK = 64  # images that a process is given at a time
+SLOWEST = 30  # seconds that a picture may take; 64 megapixels of the slowest format took 6
+AHEAD = 16  # images that a process is given before it has read them
+FORK = "fork" if sys.platform == "linux" else "spawn"  # by far the sooner; not for what serves, whose sockets it copies
 T = TypeVar("T")
-FEW = 300  # images that are read sooner than other processes are started
+
+
+class TooSlow(Refusal):
+    """To read a picture takes longer than it may."""
+
+
+class Worker:
+    """A process that calls functions in turn, and is killed where one takes too long: another begins in its place.
+
+    It ends with the process that started it, however that comes.
+
+    Args:
+        way: how it is started, as `multiprocessing.get_context` calls it.
+    """
+
+    def __init__(self, way: str = FORK) -> None:
+        self._context: Any = get_context(way)
+        self._start()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def call(self, function: Callable[..., T], *arguments: object, seconds: float) -> T:
+        """What the function returns, or raises.
+
+        Raises:
+            TooSlow: it has not returned in so many seconds, and never will.
+            Refusal: the process was ended from outside.
+        """
+        self.ask(function, *arguments)
+        return self.answer(seconds)
+
+    def ask(self, function: Callable[..., object], *arguments: object) -> None:
+        """Have a function called after those before it."""
+        try:
+            self._connection.send((function, arguments))
+        except OSError:  # it has ended, as `answer` will find
+            self._connection.close()
+
+    def answer(self, seconds: float) -> Any:
+        """What the first of the functions returns, or raises, that has not been answered for; as `call`."""
+        try:
+            if not self._connection.poll(seconds):
+                raise TooSlow(f"takes longer than {seconds:g} s to read")
+            returned, result = self._connection.recv()
+        except TooSlow:
+            self._start_anew()
+            raise
+        except (OSError, EOFError) as error:
+            self._start_anew()
+            raise Refusal("ended the process that read it, or that was ended for want of memory") from error
+        if returned:
+            return result
+        raise result
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def _start(self) -> None:
+        self._connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=serve, args=(theirs,), daemon=True)
+        with without_ctrl_c():
+            self._process.start()
+        theirs.close()
+
+    def _start_anew(self) -> None:
+        self.end()
+        self._start()
+
+
+def serve(connection: Connection) -> None:
+    """Call what is asked for, until this process is ended, at the latest with the one that started it."""
+    end_with_parent()
+    with suppress(EOFError, OSError):  # nobody is there any more
+        while True:
+            function, arguments = connection.recv()
+            try:
+                answer = True, function(*arguments)
+            except Exception as error:
+                answer = False, error
+            connection.send(answer)
 
 
 class Read(NamedTuple):
@@ -42,42 +132,40 @@ class Read(NamedTuple):
 
 
 def read_all(paths: list[Path], framing: Framing, shape: tuple[int, int, int], bar: bool) -> Iterator[Read]:
-    """Read the files in order, in as many processes as there are cores if there are many."""
-    read = partial(read_some, framing=framing, shape=shape)
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    progress = tqdm(total=len(paths), unit=" images", disable=not bar, file=sys.stderr, leave=False)
-    with progress:
-        results = map(read, chunks) if len(paths) < FEW else in_processes(read, chunks)
-        for result in results:
-            yield from result
-            progress.update(len(result))
+    """Read the files in order; as `in_processes`."""
+    with tqdm(total=len(paths), unit=" images", disable=not bar, file=sys.stderr, leave=False) as progress:
+        for read in in_processes(partial(read_one, framing=framing, shape=shape), paths):
+            yield read
+            progress.update()
 
 
-def in_processes(read: Callable[[list[Path]], list[T]], chunks: list[list[Path]]) -> Iterator[list[T]]:
-    """What `read` makes of each chunk, in order, a few chunks ahead. No process outlives this.
+def in_processes(read: Callable[[Path], T], paths: list[Path]) -> Iterator[T]:
+    """What `read` makes of each file, in order, by a process a core. No process outlives this.
 
     Raises:
-        Refusal: a process ended before its work.
+        Refusal: one takes longer than SLOWEST, on which nobody's machine is to decide otherwise; or a process ended.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    executor = ProcessPoolExecutor(cores, get_context("spawn"), initializer=end_with_parent)
-    ahead: deque[Future[list[T]]] = deque()
+    workers = [Worker() for _ in range(min(cores, math.ceil(len(paths) / AHEAD)))]
+    ahead: deque[tuple[Worker, Path]] = deque()
     try:
-        for chunk in chunks:
-            with without_ctrl_c():
-                ahead.append(executor.submit(read, chunk))
-            if len(ahead) > 4 * cores:
-                yield ahead.popleft().result()
+        for path, worker in zip(paths, cycle(workers), strict=False):
+            if len(ahead) == AHEAD * len(workers):
+                yield _answer(*ahead.popleft())
+            worker.ask(read, path)
+            ahead.append((worker, path))
         while ahead:
-            yield ahead.popleft().result()
-    except BrokenProcessPool as error:
-        raise Refusal("a process that read images was ended from outside, perhaps for want of memory") from error
-    except BaseException:  # such as Ctrl-C: a chunk of photographs takes half a minute, which nobody wants to wait for
-        for process in active_children():
-            process.terminate()
-        raise
+            yield _answer(*ahead.popleft())
     finally:
-        executor.shutdown(cancel_futures=True)
+        for worker in workers:
+            worker.end()
+
+
+def _answer(worker: Worker, path: Path) -> Any:
+    try:
+        return worker.answer(SLOWEST)
+    except Refusal as refusal:
+        raise Refusal(f"{printable(path)} {refusal}") from refusal
 
 
 def end_with_parent() -> None:
@@ -102,11 +190,6 @@ def without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def read_some(paths: list[Path], framing: Framing, shape: tuple[int, int, int]) -> list[Read]:
-    """Read image files, each for itself."""
-    return [read_one(path, framing, shape) for path in paths]
 
 
 def read_one(path: Path, framing: Framing, shape: tuple[int, int, int]) -> Read:

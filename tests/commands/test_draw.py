@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import errno
 import hashlib
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -126,14 +129,53 @@ def test_a_new_network_answers_without_a_restart_and_a_broken_one_does_not(repla
 def test_a_plain_keras_model_answers_for_the_page(workspace: Path):
     from commands.draw.reader import Reader
     from digits.network.tensorflow import keras
+    from digits.pictures.framing import read_picture
 
     model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
     model.set_weights([np.zeros((784, 10), np.float32), np.eye(10, dtype=np.float32)[4] * 9])
     model.save("theirs.keras")
     reader = Reader(Path("theirs.keras"))
-    assert reader.read(seven())["says"] == "4"
+    network = reader.network()
+    image = read_picture(seven(), network.task.framing, network.shape)
+    assert network.answer(image)["says"] == "4"
     assert reader.told() == "theirs.keras answers"
     assert reader.about()["assumed"].startswith("theirs.keras does not say what it tells apart: taken for the digits 0")
+
+
+def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(server: Server):
+    large = encoded(Image.new("RGBA", (7900, 7900), (255, 255, 255, 9)))  # which takes some seconds
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(server.ask, "POST", "/predict", large, PNG)
+        for _ in range(3):
+            time.sleep(0.2)
+            assert server.ask("POST", "/predict", seven(), PNG).json["says"]
+        assert not late.done()
+        assert late.result().json["says"] == "I see no digit"
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypatch: pytest.MonkeyPatch):
+    from commands.draw import decoding
+
+    async def asked() -> tuple[list[object], int]:
+        lanes = decoding.Decoding()
+        slow = [lanes.call(time.sleep, 60) for _ in range(4)]
+        return await asyncio.gather(*slow, return_exceptions=True), await lanes.call(len, "abc")
+
+    monkeypatch.setattr(decoding, "SOON", 0.05)
+    monkeypatch.setattr(decoding, "SLOWEST", 0.9)
+    monkeypatch.setattr(decoding, "MOST_LATE", 1)
+    monkeypatch.setattr(decoding, "WAY", "fork")
+    before = {process.pid for process in psutil.Process().children()}
+    said, after = asyncio.run(asked())
+    assert {(refused.status_code, refused.detail) for refused in said} == {
+        (422, "the picture takes longer than 0.9 s to read"),
+        (503, "too many pictures are waiting already; send it again in a few seconds"),
+    }
+    assert after == 3, "the next is read"
+    sleeping = [process for process in psutil.Process().children() if process.pid not in before]
+    assert len(sleeping) == 2
+    for process in sleeping:
+        process.kill()
 
 
 # Keeping

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from digits.foundation.command import run
 from digits.foundation.parameters import Framing
 from digits.network import archive, reproducibility
 from digits.network.tensorflow import keras
+from digits.pictures.framing import read_picture
 from tests.conftest import DIGITS, ROOT
 from tests.digits.pictures.test_pictures import drawn
 
@@ -67,6 +69,19 @@ def test_each_image_that_fails_is_told_and_the_others_answered(command):
         "error: missing.png: is missing",
         "error: text.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image",
     ]
+
+
+def read_slowly(content: bytes, *framed: object) -> np.ndarray:
+    return time.sleep(60) if content == b"slow" else read_picture(content, *framed)
+
+
+def test_a_picture_that_takes_too_long_is_named_and_the_others_answered(command, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predict, "SLOWEST", 0.5)
+    monkeypatch.setattr(predict, "read_picture", read_slowly)
+    Path("slow.png").write_bytes(b"slow")
+    code, out, error = command("slow.png", "seven.png")
+    assert (code, error) == (1, "error: slow.png: takes longer than 0.5 s to read\n")
+    assert out.startswith("seven.png: 7 (")
 
 
 def test_json_is_for_programs(command):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,8 +99,8 @@ def test_a_larger_share_keeps_what_was_for_testing(images: Path):
 
 def test_in_many_processes_it_is_the_same(images: Path, monkeypatch: pytest.MonkeyPatch):
     alone = content(gathered(images))
-    monkeypatch.setattr(reading, "FEW", 0)
-    monkeypatch.setattr(reading, "CHUNK", 7)
+    monkeypatch.setattr(reading, "AHEAD", 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(5))
     assert content(gathered(images)) == alone
 
 
@@ -658,7 +659,7 @@ def script(images: Path, body: str) -> subprocess.Popen[str]:
         "import os, sys, time\nfrom pathlib import Path\nfrom digits.foundation import command\n"
         "from digits.pictures import folder, reading\n"
         "from digits.foundation.parameters import Folder\n"
-        f"def main():\n    reading.FEW, reading.CHUNK = 0, 1\n"
+        f"def main():\n    reading.AHEAD = 1\n"
         f"    folder.gather(Path({str(images)!r}), Folder(kind='folder', framing='whole'), False)\n"
         "command.begin()\n"
         f"{body}"
@@ -674,18 +675,47 @@ def script(images: Path, body: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_a_reading_process_that_is_killed_is_told_in_a_sentence(images: Path):
-    dying = "if __name__ != '__main__':\n    reading.decode = lambda content: os._exit(9)\n"
-    process = script(images, dying)
+    process = script(images, "reading.decode = lambda content: os._exit(9)\n")
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert said == "error: a process that read images was ended from outside, perhaps for want of memory\n"
+    assert said == f"error: {images}/cat/0.png ended the process that read it, or that was ended for want of memory\n"
+
+
+def test_a_call_that_takes_too_long_ends_with_its_process_and_the_next_has_another():
+    with reading.Worker() as worker:
+        first = worker.call(os.getpid, seconds=9)
+        with pytest.raises(reading.TooSlow, match=r"^takes longer than 0.1 s to read$"):
+            worker.call(time.sleep, 60, seconds=0.1)
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        assert worker.call(os.getpid, seconds=9) not in {first, os.getpid()}
+        with pytest.raises(Refusal, match="^has no sense$"):
+            worker.call(refuse, seconds=9)
+        with pytest.raises(Refusal, match="^ended the process that read it"):
+            worker.call(os._exit, 1, seconds=9)
+        assert worker.call(len, "abc", seconds=9) == 3
+
+
+def refuse() -> None:
+    raise Refusal("has no sense")
+
+
+def test_a_picture_that_takes_too_long_is_named_even_where_what_cannot_be_read_is_skipped(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a slow machine would have other images than a fast one."""
+    (images / "cat/slow.png").write_bytes(b"slow")
+    decode = reading.decode
+    monkeypatch.setattr(reading, "SLOWEST", 0.5)
+    monkeypatch.setattr(reading, "decode", lambda content: time.sleep(60) if content == b"slow" else decode(content))
+    with pytest.raises(Refusal, match=r"images/cat/slow.png takes longer than 0.5 s to read$"):
+        gathered(images, WHOLE.model_copy(update={"unreadable": "skip"}))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_reading_process_outlives_the_one_that_started_it(images: Path, how: signal.Signals):
-    slow = "    reading.decode = lambda content: sys.stderr.write('reading\\n') + time.sleep(60)\n"
-    process = script(images, f"if __name__ != '__main__':\n{slow}")
+    process = script(images, "reading.decode = lambda content: sys.stderr.write('reading\\n') + time.sleep(60)\n")
     assert process.stderr.readline() == "reading\n"
     process.send_signal(how)
     process.communicate(timeout=20)  # which waits until all have closed their end
@@ -694,9 +724,8 @@ def test_no_reading_process_outlives_the_one_that_started_it(images: Path, how: 
 @pytest.mark.slow
 @pytest.mark.parametrize("at", ["start", "work"])
 def test_ctrl_c_ends_every_reading_process_at_once_and_in_a_line(images: Path, at: str):
-    slow = "    say = lambda: sys.stderr.write('reading\\n') + time.sleep(60)\n"
-    slow += "    say()\n" if at == "start" else "    reading.decode = lambda content: say()\n"
-    process = script(images, f"if __name__ != '__main__':\n{slow}")
+    does = "end_with_parent = lambda" if at == "start" else "decode = lambda content"
+    process = script(images, f"reading.{does}: sys.stderr.write('reading\\n') + time.sleep(60)\n")
     assert process.stderr.readline() == "reading\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     said = process.communicate(timeout=30)[1]  # which waits until all have closed their end
