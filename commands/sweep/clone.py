@@ -167,11 +167,12 @@ class Clone:
 
     def numbers(self) -> Numbers:
         """What the experiment that just ran measured; it failed if it held no image out, to be chosen by."""
-        train, test = (json.loads((self.path / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
+        files = (self.path / f"metrics/{name}.json" for name in ("train", "test", "data"))
+        train, test, data = (json.loads(file.read_bytes()) for file in files)
         if train["val_accuracy"] is None:
             raise SettingFailed("prepare.validation.hold_out comes to no image, by which trials are chosen")
         validation = {name: train[name] for name in ("val_accuracy", "val_cross_entropy")}
-        return validation | {"accuracy": test["accuracy"]}
+        return validation | {"accuracy": test["accuracy"], "validation": data["validation"]}
 
     def push(self) -> None:
         """Bring the trained network to the remote, if it has to go there."""

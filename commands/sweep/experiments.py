@@ -217,9 +217,10 @@ def _within(tree: Any, folder: tuple[str, ...]) -> Any:
 def _numbers(tree: Any) -> Numbers:
     """What the experiment of a Git tree measured, as far as it did."""
     found: Numbers = {}
-    for stage, names in (("train", ("val_accuracy", "val_cross_entropy")), ("test", ("accuracy",))):
+    wanted = {"train": ("val_accuracy", "val_cross_entropy"), "test": ("accuracy",), "data": ("validation",)}
+    for file, names in wanted.items():
         with contextlib.suppress(KeyError):
-            numbers = json.loads((tree / "metrics" / f"{stage}.json").data)
+            numbers = json.loads((tree / "metrics" / f"{file}.json").data)
             found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}
     return found
 

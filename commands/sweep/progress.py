@@ -1,7 +1,11 @@
-"""What a sweep says while it runs: a line for each trial that ended and, on a terminal, how all of them stand."""
+"""What a sweep says while it runs: a line for each trial that ended, and how all of them stand.
+
+On a terminal that is a line that changes; where none watches, as in a log, one after each AGAIN without another.
+"""
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +15,8 @@ from rich.console import Console
 
 from commands.sweep.findings import Findings, Tried, spread, told
 from commands.sweep.settings import described, distinct
+
+AGAIN = 30  # seconds
 
 
 class Progress(tune.Callback):  # type: ignore[misc] # which has no types
@@ -25,9 +31,15 @@ class Progress(tune.Callback):  # type: ignore[misc] # which has no types
         columns = (progress.TextColumn("{task.description}", markup=False), progress.TimeRemainingColumn())
         self.bar = progress.Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self.bar.add_task("", total=findings.plan.trials)
+        self._said = time.monotonic()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return tune.Callback, ()  # Tune keeps a copy of all that it is given, and nobody reads it
+
+    def on_step_end(self, **_: Any) -> None:
+        """Tune looked at its trials once more, as it does several times a second."""
+        if not self._console.is_terminal and time.monotonic() - self._said > AGAIN:
+            self._say(summary(self._findings))
 
     def on_trial_start(self, *, trial: Any, **_: Any) -> None:
         """A trial begins, or begins anew where its node was lost."""
@@ -49,7 +61,7 @@ class Progress(tune.Callback):  # type: ignore[misc] # which has no types
         of_all = len(self._findings.plan.seeds_of(tried.drawn))
         done = len(self._findings.scores(tried)) == of_all
         tried.state = "failed" if tried.why else "done" if done else "stopped"
-        self._console.print(self._line(tried), markup=False, highlight=False, soft_wrap=True)
+        self._say(self._line(tried))
         self._show()
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
@@ -59,6 +71,10 @@ class Progress(tune.Callback):  # type: ignore[misc] # which has no types
         error = trial.get_error()
         self._findings.trials[trial.trial_id].why = " ".join(str(getattr(error, "cause", None) or error).split())
         self.on_trial_complete(trial=trial)
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._said = time.monotonic()
 
     def _line(self, tried: Tried) -> str:
         over = len(self._findings.of("done", "stopped", "failed"))

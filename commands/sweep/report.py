@@ -11,6 +11,7 @@ from commands.sweep.plan import Plan
 from commands.sweep.settings import Setting, described, in_whole, key
 
 LEVEL = 0.95
+SAME = 1e-9  # what a mean differs by that differs by rounding alone
 
 
 def ranking(findings: Findings) -> pd.DataFrame:
@@ -28,7 +29,10 @@ def ranking(findings: Findings) -> pd.DataFrame:
             **{f"seed {seed}": scores.get(seed, "") for seed in seeds}, "note": note,
         }  # fmt: skip
 
-    rows = [row(place, "done", entry.setting, entry.scores, "") for place, entry in enumerate(findings.rank(), 1)]
+    done = findings.rank()
+    means = [entry.mean if plan.mode == "min" else -entry.mean for entry in done]
+    places = [1 + sum(other < mean - SAME for other in means) for mean in means]  # equals share theirs
+    rows = [row(place, "done", entry.setting, entry.scores, "") for place, entry in zip(places, done, strict=True)]
     for state in ("stopped", "failed"):
         for tried in sorted(findings.of(state), key=lambda tried: key(tried.setting)):
             note = tried.why or f"stopped at epoch {tried.epoch} with {told(tried.value, plan.sweep.metric)}"
@@ -45,15 +49,23 @@ def conclusion(findings: Findings) -> str:
     each = " ".join(f"{value:.2%}" for value in tests)
     return "\n".join([
         f"best: {described(best.setting)}: {NAMES[metric]} {spread([*best.scores.values()], metric)}, {seeds}",
-        _verdict(ranked, findings.plan),
+        _verdict(ranked, findings.plan, _an_image(findings)),
         f"test accuracy of the best: {spread(tests, 'val_accuracy')} ({each})",
     ])  # fmt: skip
 
 
-def _verdict(ranked: list[Ranked], plan: Plan) -> str:
+def _an_image(findings: Findings) -> float:
+    """What a single validation image makes of the metric: 0 of a cross-entropy, or where their number is not known."""
+    names = [findings.experiment(ranked.setting, seed) for ranked in findings.rank()[:2] for seed in ranked.scores]
+    known = [findings.numbers[name].get("validation", 0) for name in names]
+    return 1 / min(known) if min(known) and findings.plan.sweep.metric == "val_accuracy" else 0
+
+
+def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
     """Whether the best is better than the second, by the interval of their difference over the seeds they share.
 
-    Student's interval of the mean difference, paired by seed. It does not know that the best was chosen among many.
+    Student's interval of the mean difference, paired by seed; a single validation image, which may be the same one with
+    each seed, is no evidence. It does not know that the best was chosen among many.
     """
     if len(ranked) < 2:
         return "There is no second to compare it with."
@@ -63,16 +75,20 @@ def _verdict(ranked: list[Ranked], plan: Plan) -> str:
         return "One seed each does not tell whether the best is better than the second: give the sweep several `seeds`."
     apart *= 1 if plan.mode == "max" else -1
     scale, unit = (100, " points") if plan.sweep.metric == "val_accuracy" else (1, "")
-    if np.ptp(apart) < 1e-9:  # as a single image more is, with each of two seeds
+    if np.abs(apart).max() < SAME:
+        return f"The best and the second are equally good with each of {len(apart)} seeds."
+    if np.ptp(apart) < SAME:  # as a single image more is, with each of two seeds
         return (
             f"The best and the second are apart by the same {scale * apart.mean():.3f}{unit} with each of {len(apart)} "
             "seeds, from which no interval follows: give the sweep more `seeds`."
         )
     low, high = difference_interval(apart)
-    said = "The best is better than the second" if low > 0 else "No evidence that the best is better than the second"
+    better = low > an_image + SAME
+    said = "The best is better than the second" if better else "No evidence that the best is better than the second"
+    least = f", where one validation image is {scale * an_image:.3f}" if low > 0 and not better else ""
     return (
         f"{said}: apart by {scale * apart.mean():.3f}{unit}, "
-        f"95% interval {scale * low:.3f} to {scale * high:.3f} over {len(apart)} seeds."
+        f"95% interval {scale * low:.3f} to {scale * high:.3f} over {len(apart)} seeds{least}."
     )
 
 

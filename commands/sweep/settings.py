@@ -15,7 +15,7 @@ Setting = dict[str, Value]
 """Parameters of params.yaml by their full names, without `seed`: only such as differ from params.yaml and matter."""
 
 Numbers = dict[str, float]
-"""What an experiment's metrics say: `val_accuracy` and `val_cross_entropy` of train.json, `accuracy` of test.json."""
+"""What an experiment measured: `val_accuracy`, `val_cross_entropy`, of so many `validation` images; test `accuracy`."""
 
 NEVER_RUN = ("plot",)  # sections whose stages are no part of a trial
 DIGITS = 4  # of a number drawn from an interval: it is read, typed and told apart

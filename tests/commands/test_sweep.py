@@ -242,6 +242,28 @@ def test_no_claim_is_made_from_seeds_that_all_say_the_same():
     assert "better" not in said
 
 
+def test_no_claim_is_made_from_a_single_image():
+    """Which may be the same one with each seed, however surely it is there."""
+    one = 1 / 144
+    second = [0.90, 0.91, 0.92, 0.93, 0.94]
+    apart = {"one": [1, 1, 1, 1, 2], "three": [3, 3, 3, 3, 4]}
+    said = {}
+    for name, images in apart.items():
+        findings = findings_of({1: second, 2: [value + of * one for value, of in zip(second, images, strict=True)]})
+        for numbers in findings.numbers.values():
+            numbers["validation"] = 144
+        said[name] = report.conclusion(findings)
+    assert "No evidence that the best is better than the second: apart by 0.833 points" in said["one"]
+    assert "over 5 seeds, where one validation image is 0.694." in said["one"]
+    assert "The best is better than the second: apart by 2.222 points" in said["three"]
+
+
+def test_equal_settings_share_their_place():
+    findings = findings_of({1: [0.9, 0.92], 2: [0.95, 0.95], 4: [0.95, 0.95]})
+    assert list(report.ranking(findings)["rank"]) == [1, 1, 3]
+    assert "The best and the second are equally good with each of 2 seeds." in report.conclusion(findings)
+
+
 def test_the_best_is_better_only_where_the_interval_over_the_seeds_says_so():
     clear = report.conclusion(findings_of({1: [0.900, 0.910, 0.905], 2: [0.950, 0.961, 0.954]}))
     assert (
@@ -266,6 +288,17 @@ def test_a_trial_that_failed_is_named_and_not_ranked(capsys: pytest.CaptureFixtu
     assert summary(findings).startswith("2 done, 0 stopped, 1 failed, 0 running of 2; best 95.00%")
     last = report.ranking(findings).iloc[-1]
     assert (last["rank"], last["state"], last["note"]) == ("", "failed", "loss is not a number")
+
+
+def test_a_log_hears_of_a_sweep_though_no_trial_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    progress = Progress(Findings(plan(space=space(epochs=[1, 2]), seeds=[1]), {}))
+    progress.on_step_end(iteration=1, trials=[])
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("commands.sweep.progress.AGAIN", 0)
+    progress.on_step_end(iteration=2, trials=[])
+    assert capsys.readouterr().out == "0 done, 0 stopped, 0 failed, 0 running of 2\n"
 
 
 def test_a_picture_is_drawn_of_every_kind_of_parameter():

@@ -58,6 +58,7 @@ def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path
     (workspace / "metrics").mkdir()
     (workspace / "metrics/train.json").write_text(json.dumps({"val_accuracy": None, "val_cross_entropy": None}))
     (workspace / "metrics/test.json").write_text(json.dumps({"accuracy": 0.9}))
+    (workspace / "metrics/data.json").write_text(json.dumps({"validation": 0}))
     clone = Clone.__new__(Clone)
     clone.path = workspace
     with pytest.raises(SettingFailed, match=r"prepare\.validation\.hold_out comes to no image"):
