@@ -1,6 +1,7 @@
 """The drawings that are kept: data/own/images/CLASS/NAME.png, each named by its content.
 
-Nothing here follows a symlink from data/own/images on, so nothing is written, read or taken away elsewhere.
+Nothing here follows a symlink from data/own/images on, so nothing is written or taken away elsewhere. Nothing is read
+there but what has the very content that its name stands for: DVC may keep a drawing in its cache, and link to it here.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from digits.foundation.command import Refusal
 from digits.pictures.decoding import SUFFIXES, decode, flattened
+from digits.pictures.layout import LINK_TO_CACHE
 
 IMAGES = Path("data/own/images")
 LARGEST = 1024  # pixels of a kept picture's longer side; a drawing has fewer
@@ -52,7 +54,7 @@ def keep(png: bytes, label: str, classes: list[str]) -> Kept:
     Raises:
         Refusal: it is kept under another class, or the disk does not take it.
     """
-    kept = Kept(label, f"{hashlib.sha256(png).hexdigest()[:16]}.png")
+    kept = Kept(label, _name(png))
     others = [other for other in classes if other != label and _is_there(Kept(other, kept.name))]
     if others:
         raise Refusal(f"this drawing is kept under {others[0]}; take it back there first")
@@ -78,10 +80,14 @@ def read(kept: Kept) -> bytes:
     with suppress(OSError):
         if NAME.fullmatch(kept.name):
             with _folder(kept.label) as folder:
-                file = os.open(kept.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+                linked = stat.S_ISLNK(os.stat(kept.name, dir_fd=folder, follow_symlinks=False).st_mode)
+                follow = 0 if linked else os.O_NOFOLLOW
+                file = os.open(kept.name, os.O_RDONLY | os.O_NONBLOCK | follow, dir_fd=folder)
             with os.fdopen(file, "rb") as opened:
                 if stat.S_ISREG(os.fstat(file).st_mode):
-                    return opened.read()
+                    png = opened.read()
+                    if not linked or _name(png) == kept.name:
+                        return png
     raise Refusal("there is no such drawing")
 
 
@@ -103,7 +109,7 @@ def survey(classes: list[str], most: int) -> tuple[dict[str, int], list[Kept]]:
         with suppress(OSError), _folder(label) as folder, os.scandir(folder) as files:
             for file in files:
                 counts[label] += Path(file.name).suffix.lower() in SUFFIXES
-                if NAME.fullmatch(file.name) and file.is_file(follow_symlinks=False):
+                if NAME.fullmatch(file.name) and (file.is_file(follow_symlinks=False) or _in_cache(file.name, folder)):
                     drawings.append((file.stat(follow_symlinks=False).st_mtime_ns, Kept(label, file.name)))
     drawings.sort(key=lambda drawing: -drawing[0])
     return counts, [kept for _, kept in drawings[:most]]
@@ -124,6 +130,17 @@ def check_label(label: str, classes: list[str]) -> None:
 
 def _is_plain(label: str) -> bool:
     return label == Path(label).name and not label.startswith(".") and label.isprintable() and "\\" not in label
+
+
+def _name(png: bytes) -> str:
+    return f"{hashlib.sha256(png).hexdigest()[:16]}.png"
+
+
+def _in_cache(name: str, folder: int) -> bool:
+    """Whether a file is a link as DVC makes them, with `cache.type` symlink."""
+    with suppress(OSError):
+        return bool(LINK_TO_CACHE.search(os.readlink(name, dir_fd=folder)))
+    return False
 
 
 def _is_there(kept: Kept) -> bool:

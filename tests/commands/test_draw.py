@@ -277,6 +277,21 @@ def test_a_folder_that_leads_elsewhere_is_not_followed(workspace: Path, linked: 
     assert list(elsewhere.iterdir()) == []
 
 
+def test_what_dvc_has_linked_into_its_cache_is_shown_and_taken_back(workspace: Path):
+    """As `dvc add` does where `cache.type` is symlink."""
+    kept = drawings.keep(seven(), "7", DIGITS)
+    file, cached = IMAGES / "7" / kept.name, workspace / ".dvc/cache/files/md5/1a" / ("2b" * 15)
+    cached.parent.mkdir(parents=True)
+    file.rename(cached)
+    file.symlink_to(cached)
+    assert drawings.survey(DIGITS, 12) == (dict.fromkeys(DIGITS, 0) | {"7": 1}, [kept])
+    assert drawings.read(kept) == seven()
+    assert drawings.keep(seven(), "7", DIGITS) == kept
+    drawings.take_back(kept)
+    assert not file.is_symlink()
+    assert cached.read_bytes() == seven()
+
+
 def test_a_file_that_leads_elsewhere_is_neither_shown_nor_taken_away(workspace: Path):
     secret = workspace / "secret"
     secret.write_text("secret")
