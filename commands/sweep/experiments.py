@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ from digits.results.revisions import folder_in_git
 
 UNTRACKED_MATTERS = ("data", "digits", "stages")
 RESULTS = "sweeps"
+AGAIN = 30  # seconds that nobody is left without a word
 
 
 def git(*words: str) -> bytes:
@@ -141,7 +144,7 @@ def bring_data(varied: Iterable[str]) -> None:
     targets = ["fetch", "gather", "prepare"] if "prepare" in sections else ["prepare"]
     if not _missing(targets):
         return
-    with contextlib.suppress(DvcException, OSError), Repo() as repo:
+    with contextlib.suppress(DvcException, OSError), Repo() as repo, said_again("waiting for what DVC fetches"):
         repo.fetch(targets=targets)
     if missing := _missing(targets):
         print(f"{missing} is neither in the cache nor on a remote: dvc repro {' '.join(targets)}", flush=True)
@@ -160,10 +163,28 @@ def _missing(targets: list[str]) -> str:
 
 
 @contextlib.contextmanager
+def said_again(what: str) -> Iterator[None]:
+    """Say what the block waits for, each AGAIN seconds: a remote that is away keeps DVC silent for minutes."""
+    over, began = threading.Event(), time.monotonic()
+
+    def say() -> None:
+        while not over.wait(AGAIN):
+            print(f"{what}, {time.monotonic() - began:.0f} s so far", flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def through_the_remote(what_else: str) -> Iterator[Any]:
     """DVC's repository, to push to its remote or fetch from there; where that fails, a refusal says `what_else`."""
     try:
-        with Repo() as repo:
+        with Repo() as repo, said_again("waiting for the remote"):
             yield repo
     except (DvcException, OSError, ValueError) as error:
         raise Refusal(f"{what_else}: {' '.join(str(error).split())}") from error

@@ -13,10 +13,9 @@ from ray import tune
 from rich import progress
 from rich.console import Console
 
+from commands.sweep.experiments import AGAIN
 from commands.sweep.findings import Findings, Tried, spread, told
 from commands.sweep.settings import described, distinct
-
-AGAIN = 30  # seconds
 
 
 class Progress(tune.Callback):  # type: ignore[misc] # which has no types

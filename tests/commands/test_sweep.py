@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from matplotlib import pyplot as plt
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
-from commands.sweep import cluster, picture, report
+from commands.sweep import cluster, experiments, picture, report
 from commands.sweep.findings import Findings
 from commands.sweep.plan import Plan, read_plan
 from commands.sweep.progress import Progress, summary
@@ -299,6 +300,16 @@ def test_a_log_hears_of_a_sweep_though_no_trial_ends(
     monkeypatch.setattr("commands.sweep.progress.AGAIN", 0)
     progress.on_step_end(iteration=2, trials=[])
     assert capsys.readouterr().out == "0 done, 0 stopped, 0 failed, 0 running of 2\n"
+
+
+def test_who_waits_for_a_remote_hears_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(experiments, "AGAIN", 0.01)
+    with experiments.said_again("waiting for the remote"):
+        time.sleep(0.1)
+    said = capsys.readouterr().out
+    assert said.startswith("waiting for the remote, 0 s so far\nwaiting")
+    time.sleep(0.05)
+    assert capsys.readouterr().out == "", "no longer"
 
 
 def test_a_picture_is_drawn_of_every_kind_of_parameter():
