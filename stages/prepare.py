@@ -74,14 +74,14 @@ def write_split(name: str, parts: list[tuple[Source, np.ndarray]]) -> pd.DataFra
     write_images(name, [(delivered.images, rows) for _, delivered, _, rows in found])
     with replacing(PREPARED / f"{name}_labels.npy") as partial:
         np.save(partial, np.concatenate([corrected.labels[rows] for _, _, corrected, rows in found]))
-    classes = np.array([*parts[0][0].raw.description.task.classes, ""])
+    classes = np.array(parts[0][0].raw.description.task.classes)
     tables = [
         pd.DataFrame({
             "split": name,
             "dataset": source.name,
             "image": identity.names(delivered.identities[rows]),
             "was": classes[delivered.labels[rows]],
-            "is": classes[np.where(corrected.kept, corrected.labels, -1)[rows]],
+            "is": np.where(corrected.kept, classes[corrected.labels], "")[rows],
         })
         for source, delivered, corrected, rows in found
     ]  # fmt: skip

@@ -182,6 +182,18 @@ def test_test_images_that_are_left_out_stand_behind_the_others():
     assert source.rows_to_test_on(left_out=True).tolist() == [1]
 
 
+def test_an_image_that_is_left_out_is_nothing_now(workspace: Path):
+    """Whatever the labels' type: the published datasets' have no number below zero."""
+    rows = [Correction(IDENTITIES[1].tobytes().hex(), "some", "a", "")]
+    tested = raw(LABELS[:1], IDENTITIES[200:201], IDENTITIES[:3])
+    tested = replace(tested, test=replace(tested.test, images=written(IMAGES[:3])))
+    source = Source("some", tested, np.zeros(1, bool), 1, rows)
+    assert tested.test.labels.dtype == np.uint8
+    table = prepare.write_split("test", [(source, np.arange(3))])
+    assert table["was"].tolist() == ["a"] * 3
+    assert table["is"].tolist() == ["a", "", "a"]
+
+
 def test_leaving_one_of_two_equal_images_out_ends_the_leakage():
     leaking = raw(LABELS[:3], IDENTITIES[:3], IDENTITIES[2:3])
     rows = [Correction(IDENTITIES[2].tobytes().hex(), "some", "a", "")]
