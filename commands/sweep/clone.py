@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from dvc.config import Config
+from configobj import ConfigObj  # type: ignore[import-untyped] # DVC's
 from dvc.repo.experiments.refs import ExpRefInfo
 from filelock import FileLock, Timeout
 
@@ -112,12 +112,14 @@ class Clone:
         self._bundle.write_bytes(bundle)
         self._git("fetch", "--quiet", str(self._bundle), "HEAD")
         self._checkout()
-        with Config(str(self.path / ".dvc")).edit("local") as local:
-            local["cache"] = {"dir": self._job.cache or str(self._root.parent / "cache")}
-            local["core"] = {"site_cache_dir": str(self._root.with_suffix(".tmp"))}
-            if self._job.remote:
-                local["core"]["remote"] = "sweep"
-                local["remote"] = {"sweep": self._job.remote}
+        local = ConfigObj(encoding="utf-8")  # DVC itself writes no letters beyond ASCII, and reads them
+        local["cache"] = {"dir": self._job.cache or str(self._root.parent / "cache")}
+        local["core"] = {"site_cache_dir": str(self._root.with_suffix(".tmp"))}
+        if self._job.remote:
+            local["core"]["remote"] = "sweep"
+            local['remote "sweep"'] = self._job.remote
+        with (self.path / ".dvc/config.local").open("wb") as file:
+            local.write(file)
         self._at_work.unlink()
         return ()
 

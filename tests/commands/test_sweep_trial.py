@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 
+from dvc.config import Config as DvcConfig
+
 from commands.sweep import trial as trial_module
 from commands.sweep.clone import Clone, Job, SettingFailed
 from commands.sweep.dvc_exit import MISSING, REFUSED
@@ -82,3 +84,25 @@ def test_what_failed_is_told_by_the_exit_code(workspace: Path, pipeline: str, co
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (code, said), done.stderr
+
+
+def test_a_path_may_have_letters_beyond_ascii(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the cache, or of a remote: DVC itself cannot write such a path down."""
+    monkeypatch.setattr(Clone, "_start", lambda *_: None)
+    git = ["git", "-c", "user.name=tests", "-c", "user.email=tests"]
+    Path(".dvc").mkdir()
+    Path(".dvc/config").touch()
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "One"]):
+        subprocess.run([*git, *words], check=True)
+    bundle, commit = (
+        subprocess.run(["git", *words, "HEAD"], capture_output=True, check=True).stdout
+        for words in (["bundle", "create", "-"], ["rev-parse"])
+    )
+    job = Job(
+        sweep="tried", commit=commit.decode().strip(), repository="part", project=".", baseline=BASELINE, seeds=(1,),
+        metric="val_accuracy", by_epoch=False, identity={}, remote={"url": "/über/allem"}, cache="/über all/cache",
+        folder=str(workspace / "sweep"),
+    )  # fmt: skip
+    config = DvcConfig(str(Clone(job, bundle).path / ".dvc"))
+    assert config["cache"]["dir"] == "/über all/cache"
+    assert config["remote"]["sweep"]["url"] == "/über/allem"
