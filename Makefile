@@ -59,7 +59,7 @@ torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/in
 	pytest -m torture --ignore=tests/test_fit.py --ignore=tests/test_processors.py
 	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
 		tests/test_bad_bytes.py tests/test_fit.py tests/test_processors.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
-		tests/torture/drawing.py tests/torture/sweep_cluster.py tests/torture/sweep_remotes.py
+		tests/torture/drawing.py tests/torture/sweep_cluster.py tests/torture/sweep_remotes.py tests/torture/pairs.py
 
 .PHONY: sweep-installed
 sweep-installed: .venv/installed-sweep ## install what searches need beside: Ray and Optuna (docs/sweeps.md)
