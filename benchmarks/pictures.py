@@ -25,7 +25,7 @@ from digits.foundation.parameters import PATH as PARAMETERS
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
-from digits.pictures.framing import SIDE, prepare
+from digits.pictures.framing import SIDE, read_picture
 
 # Strokes of digits as they are taught and written here and there, none of them from MNIST: points of x,y in a box of
 # 10 x 15, a smooth curve through the points of each stroke, | between strokes; a corner is where two strokes meet.
@@ -444,6 +444,23 @@ def with_toolbar(segments: np.ndarray, hand: Hand) -> bytes:
     return encoded(to_image(np.concatenate([bar, page])))
 
 
+def row_of_digits(segments: list[np.ndarray], hand: Hand) -> bytes:
+    """Digits side by side as an amount is written: a fifteenth to a half of their height apart, and not quite level."""
+    tall, apart = hand.side(20, 150), hand.between(0.07, 0.5)
+    pen, jitter = max(hand.between(0.04, 0.1) * tall, 1), 0.1 * tall
+    line, x = [], 0.0
+    for one in segments:
+        line.append(one * hand.between(0.8, 1) * tall + [x, hand.between(-jitter, jitter)])
+        x = line[-1][..., 0].max() + pen + max(apart * hand.between(0.7, 1.3), 0.05) * tall
+    page = np.concatenate(line)
+    page -= page.min(axis=(0, 1))
+    width, height = page.max(axis=(0, 1)) + pen
+    around = hand.between(0.3, 1) * tall
+    canvas = Canvas(height + around, pen, size=(1, 1), aspect=(width + around) / (height + around))
+    ink = canvas.draw(page / (height + around), hand)
+    return hand.one_of(encoded(to_image(1 - ink)), encoded(to_image(ink)), photographed(lit(ink, hand, 0.3), hand))
+
+
 # Kinds of pictures without a digit.
 
 
@@ -568,11 +585,11 @@ class Kind:
     name: str
     make: Callable[..., bytes]
     images: int = 60
-    digit: str = "skeletons and strokes"  # or only one of them, or none
+    digit: str = "skeletons and strokes"  # or only one of them, rows of several digits, or none
     tuned_on: bool = True  # whether the reader was tuned on such pictures, of other digits
 
 
-SKELETONS, STROKES, NONE = "skeletons", "strokes", "none"
+SKELETONS, STROKES, NONE, ROWS = "skeletons", "strokes", "none", "rows"
 KINDS = [
     Kind("hard pencil, 28 x 28", partial(pencil, low=28, high=28), 300, SKELETONS),
     Kind("hard pencil, 28 x 28", partial(pencil, low=28, high=28), 300, STROKES),
@@ -609,6 +626,7 @@ KINDS = [
     Kind("on squared paper with dark rules", partial(on_ruled_paper, squared=True)),
     Kind("closely cropped", cropped),
     Kind("soft and small", soft_and_small),
+    Kind("rows of 2 to 8 digits, all right", row_of_digits, 100, ROWS),
     Kind("blank", blank, 100, NONE),
     Kind("gradient", gradient, 100, NONE),
     Kind("shadow", shadow, 100, NONE),
@@ -624,16 +642,27 @@ KINDS = [
 ]
 
 
-def picture(kind: Kind, seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[bytes, int]:
-    """A picture of a kind, and its digit or -1; `images` and `labels` are those that skeletons are taken of."""
+def picture(kind: Kind, seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[bytes, str]:
+    """A picture of a kind, and what is on it; `images` and `labels` are those that skeletons are taken of."""
     hand = Hand(zlib.crc32(f"{kind.name}, {kind.digit}".encode()), seed)
     if kind.digit == NONE:
-        return kind.make(hand), -1
-    if kind.digit == SKELETONS or (kind.digit != STROKES and seed % 2):
+        return kind.make(hand), ""
+    if kind.digit == ROWS:
+        row = [any_digit(seed % 2 == 1, hand, images, labels) for _ in range(hand.one_of(2, 3, 4, 5, 6, 8))]
+        return kind.make([segments for segments, _ in row], hand), "".join(digit for _, digit in row)
+    segments, digit = any_digit(
+        kind.digit == SKELETONS or (kind.digit != STROKES and seed % 2 == 1), hand, images, labels
+    )
+    return kind.make(segments, hand), digit
+
+
+def any_digit(of_mnist: bool, hand: Hand, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, str]:
+    """A digit's segments, from MNIST or from HANDWRITTEN, and which it is."""
+    if of_mnist:
         index = int(hand.chance.integers(len(images)))
-        return kind.make(skeleton(np.array(images[index])), hand), int(labels[index])
+        return skeleton(np.array(images[index])), str(labels[index])
     digit = int(hand.chance.integers(10))
-    return kind.make(handwritten(hand.one_of(*HANDWRITTEN[digit]), hand.chance), hand), digit
+    return handwritten(hand.one_of(*HANDWRITTEN[digit]), hand.chance), str(digit)
 
 
 def pictures_table(runs: pd.DataFrame) -> str:
@@ -656,22 +685,23 @@ def main() -> None:
     labels = np.load(ROOT / "data/prepared/test_labels.npy")[5000:]
     parameters = read_parameters(ROOT / PARAMETERS)
     reproducibility.compute_reproducibly(parameters.seed, parameters.threads, parameters.instructions)
-    model = archive.load(ROOT / archive.PATH).model
+    classifier = archive.load(ROOT / archive.PATH)
+    log_probabilities = inference.compiled(classifier.model)
     rows = []
     for kind in KINDS:
-        prepared, digits = [], []
+        right = refused = 0
         for seed in range(kind.images):
-            content, digit = picture(kind, 10_000 + seed, images, labels)
+            content, expected = picture(kind, 10_000 + seed, images, labels)
             try:
-                prepared.append(prepare(content))
-                digits.append(digit)
+                readings = read_picture(content, classifier.task, (SIDE, SIDE, 1))
+                if len(readings) > 1 and kind.digit != ROWS:
+                    raise Refusal("shows several digits")
             except Refusal:
+                refused += 1
                 continue
-        found = (
-            inference.probabilities(model, np.array(prepared)[..., None]).argmax(axis=1) if prepared else np.array([])
-        )
-        right = int((found == np.array(digits)).sum()) if kind.digit != NONE else -1
-        refused = kind.images - len(prepared)
+            found = inference.mean_probabilities(log_probabilities, [reading.views for reading in readings])
+            right += "".join(map(str, found.argmax(axis=1))) == expected
+        right = right if kind.digit != NONE else -1
         rows.append(
             {
                 "kind": kind.name,

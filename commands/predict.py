@@ -1,7 +1,8 @@
 """Recognize your own pictures with the trained network: `python -m commands.predict IMAGE ...`.
 
 Takes models/model.keras, or --model, and pictures of what it was trained to tell apart. If that are digits, one a
-picture, dark on light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form. A
+picture, dark on light or light on dark, photographed, scanned or drawn: each is found and brought into MNIST's form.
+With --several, all that are on a picture are read from left to right, line by line, as an amount or a date is. A
 network whose dataset is framed `whole` sees the whole picture. Of folders that are called as classes are, as in
 data/own/images, it says how many pictures are right, and which are not.
 """
@@ -15,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from digits.data.task import Task
 from digits.foundation.command import Refusal, png_path, run
 from digits.foundation.parameters import read_parameters
-from digits.pictures.decoding import SUFFIXES
-from digits.pictures.framing import read_picture
+from digits.pictures.decoding import SUFFIXES, thumbnail
+from digits.pictures.framing import Reading, read_picture
 from digits.pictures.layout import name_of, walk
 from digits.pictures.reading import SLOWEST, Worker
-from digits.results.answers import entry, in_doubt, two_best
+from digits.results.answers import entry, sentence, two_best
+from digits.results.rows import Row, draw_rows, row_entry, row_sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,13 +103,6 @@ def _printable(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
-    """What the network says of an image, as `7 (98.2%)`, or as `7 (61.0%), or 1 (35.2%)` where it is in doubt."""
-    found, runner_up = two_best(probabilities)
-    said = f"{classes[found]} ({probabilities[found]:.1%})"
-    return f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})" if in_doubt(probabilities) else said
-
-
 def told(sorted_in: list[tuple[Picture, np.ndarray]], classes: list[str]) -> list[str]:
     """How many pictures the network reads as their folders are called, and the others, the surest first.
 
@@ -179,6 +175,11 @@ def draw_bars(axis: "Axes", chances: np.ndarray, classes: list[str]) -> None:
     axis.xaxis.set_major_formatter(PercentFormatter(1))
 
 
+def row_of(readings: list[Reading], probabilities: np.ndarray) -> Row:
+    """The digits on a picture and what the network says of them, shape (n, classes)."""
+    return Row(probabilities, [reading.box for reading in readings], [reading.line for reading in readings])
+
+
 def read_arguments() -> argparse.Namespace:
     """What was typed, checked."""
     parser = argparse.ArgumentParser(
@@ -193,12 +194,17 @@ def read_arguments() -> argparse.Namespace:
         help="a PNG, JPEG, GIF, WebP, BMP or TIFF, a folder with any of them below it, or - for stdin",
     )
     parser.add_argument(
+        "--several", action="store_true",
+        help="read all digits on a picture, from left to right and line by line: amounts, dates",
+    )  # fmt: skip
+    parser.add_argument(
         "--json", action="store_true",
-        help="print a JSON array: path, class, confidence, probabilities by class, and what its folder says it `is`",
+        help="print a JSON array: path, class, confidence, probabilities by class, and what its folder says it `is`; "
+        "with --several: path, text, confidence, and each digit with its line and box",
     )  # fmt: skip
     parser.add_argument(
         "--show", type=png_path, metavar="FILE.png",
-        help=f"draw what the network saw beside its probabilities, of the first {MOST_DRAWN} images",
+        help=f"draw what the network saw, beside its probabilities or --several where, of {MOST_DRAWN} images at most",
     )  # fmt: skip
     parser.add_argument(
         "--model", type=Path, default=MODEL, metavar="FILE.keras",
@@ -218,47 +224,67 @@ def main() -> None:
         classifier, assumed = archive.load_any(arguments.model)
         if assumed:
             print(assumed, file=sys.stderr)
-        classes, framing = classifier.task.classes, classifier.task.framing
-        shape = classifier.model.input_shape[1:]
+        task, shape = classifier.task, classifier.model.input_shape[1:]
+        if arguments.several and not task.of_digits:
+            some, more = ", ".join(task.classes[:3]), len(task.classes) - 3
+            raise Refusal(f"--several reads digits; {arguments.model} tells apart {some} and {more:,} more")
         asked: list[Picture] = []
-        found: list[np.ndarray | Refusal] = []
-        for picture in pictures(arguments.images, classes):
+        found: list[list[Reading] | Refusal] = []
+        shown: list[Image.Image] = []
+        for picture in pictures(arguments.images, [] if arguments.several else task.classes):
             asked.append(picture._replace(content=b""))
             try:
                 if isinstance(picture.content, Refusal):
                     raise picture.content
-                found.append(worker.call(read_picture, picture.content, framing, shape, seconds=SLOWEST))
+                readings = worker.call(read_picture, picture.content, task, shape, seconds=SLOWEST)
+                if len(readings) > 1 and not arguments.several:
+                    raise Refusal(f"shows {len(readings)} digits, expected one; --several reads them")
+                if arguments.several and arguments.show and len(shown) < MOST_DRAWN:
+                    shown.append(worker.call(thumbnail, picture.content, seconds=SLOWEST))
+                found.append(readings)
             except Refusal as refusal:
                 found.append(refusal)
 
-    read_ones = [picture for picture, image in zip(asked, found, strict=True) if isinstance(image, np.ndarray)]
-    images = np.array([image for image in found if isinstance(image, np.ndarray)])
-    answers: Iterator[np.ndarray] = iter(())
+    read_ones = [(picture, some) for picture, some in zip(asked, found, strict=True) if not isinstance(some, Refusal)]
+    answers: list[np.ndarray] = []
     if read_ones:
-        probabilities = inference.probabilities(classifier.model, images)
-        answers = iter(probabilities)
+        views = [reading.views for _, readings in read_ones for reading in readings]
+        means = inference.mean_probabilities(inference.compiled(classifier.model), views)
+        answers = np.split(means, np.cumsum([len(readings) for _, readings in read_ones])[:-1])
         if arguments.show:
-            names = [picture.name for picture in read_ones[:MOST_DRAWN]]
-            draw(names, images, probabilities, classifier.task, arguments.show)
+            names = [picture.name for picture, _ in read_ones[:MOST_DRAWN]]
+            if arguments.several:
+                rows = [row_of(readings, each) for (_, readings), each in zip(read_ones, answers, strict=True)]
+                draw_rows(names, shown, rows[:MOST_DRAWN], task.classes, arguments.show)
+            else:
+                images = np.array([readings[0].image for _, readings in read_ones[:MOST_DRAWN]])
+                draw(names, images, means, task, arguments.show)
 
     entries: list[dict[str, object]] = []
     sorted_in: list[tuple[Picture, np.ndarray]] = []
-    for picture, image in zip(asked, found, strict=True):
+    in_turn = iter(answers)
+    for picture, outcome in zip(asked, found, strict=True):
         actual: dict[str, object] = {"is": picture.actual} if picture.actual else {}
-        if isinstance(image, Refusal):
-            entries.append({"path": picture.name, "error": str(image)} | actual)
-            print(f"error: {picture.name}: {image}", file=sys.stderr)
+        if isinstance(outcome, Refusal):
+            entries.append({"path": picture.name, "error": str(outcome)} | actual)
+            print(f"error: {picture.name}: {outcome}", file=sys.stderr)
             continue
-        chances = next(answers)
-        entries.append(entry(picture.name, chances, classes) | actual)
+        chances = next(in_turn)
+        if arguments.several:
+            row = row_of(outcome, chances)
+            entries.append(row_entry(picture.name, row, task.classes))
+            said = row_sentence(row, task.classes)
+        else:
+            entries.append(entry(picture.name, chances[0], task.classes) | actual)
+            said = sentence(chances[0], task.classes)
         if actual:
-            sorted_in.append((picture, chances))
+            sorted_in.append((picture, chances[0]))
         elif not arguments.json:
-            print(f"{picture.name}: {sentence(chances, classes)}")
+            print(f"{picture.name}: {said}")
     if arguments.json:
         print(json.dumps(entries, indent=2))
     elif sorted_in:
-        print(*told(sorted_in, classes), sep="\n")
+        print(*told(sorted_in, task.classes), sep="\n")
     if len(read_ones) < len(found):
         sys.exit(1)
 

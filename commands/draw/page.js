@@ -5,6 +5,7 @@ import { $, ask, bar, fill, make, sentence, tell } from "./base.js";
 
 const SIDE = 224; // of 754 drawings in many hands as many are read right as on 280 or 336, which take longer
 const PEN = 0.035; // of the paper's side; of those drawings 735 are read right, with 0.045 and 0.06, which blot, 726 and 710
+const IN_DOUBT = 0.9; // as digits/results/answers.py has it
 
 const canvas = $("canvas");
 const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
@@ -13,6 +14,7 @@ let strokes = []; // as drawn now
 let file = null; // a picture that was chosen, dropped or pasted instead
 let past = []; // what these two were before, for Undo
 let refused = null; // the picture that the server cannot read
+let several = false; // whether what is there shows more digits than one, which cannot be kept as one
 let classes = [];
 const underway = new Map(); // pointers that are down, each with its stroke
 
@@ -96,7 +98,7 @@ function changed() {
 const isEmpty = () => !strokes.length && !file;
 
 function offerToKeep() {
-  for (const button of $("classes").children) button.disabled = isEmpty() || (file && file === refused);
+  for (const button of $("classes").children) button.disabled = isEmpty() || several || (file && file === refused);
 }
 
 let shown = null;
@@ -152,9 +154,12 @@ async function read() {
   $("read").ariaBusy = "false";
 }
 
-function show({ says, error = "", probabilities = {}, seen, class: best }) {
+function show({ says, error = "", probabilities = {}, seen, class: best, digits = [] }) {
+  several = digits.length > 1;
   $("says").textContent = says || "\u00a0";
-  $("why").textContent = sentence(error);
+  $("why").textContent = several ? `${digits.length} digits. Keep one at a time.` : sentence(error);
+  $("bars").hidden = several;
+  showBoxes(digits);
   if (!underway.size) speak();
   $("seen").parentElement.hidden = !seen;
   if (seen) $("seen").src = seen;
@@ -163,6 +168,23 @@ function show({ says, error = "", probabilities = {}, seen, class: best }) {
     if (!seen) row.querySelector(".share").textContent = "";
   }
   for (const button of $("classes").children) button.classList.toggle("best", button.dataset.class === best);
+}
+
+// A box's sides are shares of what was sent: the paper itself, or a picture that fills one of the paper's sides.
+function showBoxes(digits) {
+  const { naturalWidth, naturalHeight } = $("picture");
+  const ratio = file && naturalHeight ? naturalWidth / naturalHeight : 1;
+  const [wide, high] = [Math.min(ratio, 1), Math.min(1 / ratio, 1)];
+  const percent = (share) => `${100 * share}%`;
+  $("boxes").replaceChildren(...digits.map(({ class: name, confidence, box: [left, top, right, bottom] }) => {
+    const item = make("li", { className: confidence < IN_DOUBT ? "doubtful" : "" });
+    item.append(make("span", { textContent: confidence < IN_DOUBT ? `${name}?` : name }));
+    Object.assign(item.style, {
+      left: percent((1 - wide) / 2 + wide * left), width: percent(wide * (right - left)),
+      top: percent((1 - high) / 2 + high * top), height: percent(high * (bottom - top)),
+    });
+    return item;
+  }));
 }
 
 // A screen reader hears the answer when a stroke has ended, not while it is drawn.
@@ -174,6 +196,7 @@ function speak() {
 
 async function keep(label) {
   if (isEmpty()) return tell("Nothing is drawn yet: draw, then keep.");
+  if (several) return tell("These are several digits: keep one at a time.");
   const body = content();
   const kept = { strokes, file };
   [strokes, past, file] = [[], [], null]; // at once: the next one may be begun before the answer comes

@@ -14,8 +14,10 @@ from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
 from digits.network import archive, inference
+from digits.pictures.framing import Reading
 from digits.pictures.ink import NoDigit
 from digits.results.answers import entry, in_doubt, two_best
+from digits.results.rows import Row, row_entry, text
 
 LOCK = Path("dvc.lock")
 DATA = Path("metrics/data.json")
@@ -33,15 +35,21 @@ class Network:
     """Height, width and channels of its images."""
     log_probabilities: Callable[[np.ndarray], np.ndarray]
 
-    def answer(self, image: np.ndarray) -> dict[str, object]:
-        """What the network says of an image: the fields of `commands.predict --json`, and two for the page.
+    def answer(self, readings: list[Reading]) -> dict[str, object]:
+        """What the network says of a picture: the fields of `commands.predict --json`, and two for the page.
 
-        `says` is the answer in words, `seen` what the network saw, a data URL of a PNG.
+        `says` is the answer in words, `seen` what the network saw, a data URL of a PNG. Where there are several digits
+        on it, the fields are those of `--several --json`.
         """
-        probabilities = np.exp(self.log_probabilities(image[None])[0])
-        best, runner_up = (self.task.classes[place] for place in two_best(probabilities))
-        says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities) else best
-        return entry("-", probabilities, self.task.classes) | {"says": says, "seen": data_url(image, self.task.ink)}
+        probabilities = inference.mean_probabilities(self.log_probabilities, [one.views for one in readings])
+        classes = self.task.classes
+        seen = data_url(np.concatenate([one.image for one in readings], axis=1), self.task.ink)
+        if len(readings) > 1:
+            row = Row(probabilities, [one.box for one in readings], [one.line for one in readings])
+            return row_entry("-", row, classes) | {"says": text(row, classes), "seen": seen}
+        best, runner_up = (classes[place] for place in two_best(probabilities[0]))
+        says = f"{best}, or perhaps {runner_up}" if in_doubt(probabilities[0]) else best
+        return entry("-", probabilities[0], classes) | {"says": says, "seen": seen}
 
 
 def without_digit(refusal: NoDigit) -> dict[str, object]:

@@ -20,16 +20,32 @@ HERE = Path(__file__).parent
 MOST_SHOWN = 12  # of the drawings that are kept
 
 
+class Digit(BaseModel):
+    """One of several digits on a picture."""
+
+    label: str = Field(alias="class")
+    confidence: float
+    probabilities: dict[str, float]
+    line: int
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom, as shares of the picture's width and height."""
+
+
 class Answer(BaseModel):
-    """What the network says of a picture, with the fields of `commands.predict --json`, or `error` for no digit."""
+    """What the network says of a picture, with the fields of `commands.predict --json`, or `error` for no digit.
+
+    Of several digits those of `--several --json`.
+    """
 
     path: str
+    text: str | None = None
+    digits: list[Digit] | None = None
     label: str | None = Field(None, alias="class")
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
     error: str | None = None
     says: str
-    """The answer in words: `7`, `7, or perhaps 1`, `I see no digit`."""
+    """The answer in words: `7`, `7, or perhaps 1`, `I see no digit`, `1250`."""
     seen: str | None = None
     """What the network saw: a data URL of a PNG."""
 
@@ -87,10 +103,10 @@ def application(reader: Reader) -> FastAPI:
     async def read(content: bytes) -> dict[str, object]:
         network = await at_work(reader.network)
         try:
-            image = await decoding.call(read_picture, content, network.task.framing, network.shape)
+            readings = await decoding.call(read_picture, content, network.task, network.shape)
         except NoDigit as refusal:
             return without_digit(refusal)
-        return await at_work(lambda: network.answer(image))
+        return await at_work(lambda: network.answer(readings))
 
     @app.post("/predict", openapi_extra=PICTURE, response_model_exclude_none=True)
     async def predict(request: Request) -> Answer:
@@ -106,6 +122,9 @@ def application(reader: Reader) -> FastAPI:
         told = await read(png)
         if "error" in told:
             raise HTTPException(422, f"{told['error']}, so it is not kept")
+        if "text" in told:
+            said = f"the picture shows several digits, {told['text']}, so it is not kept; expected one"
+            raise HTTPException(422, said)
         return drawing(await at_work(lambda: drawings.keep(png, label, reader.classes)))
 
     @app.get("/kept")

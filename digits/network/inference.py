@@ -63,3 +63,18 @@ def log_probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray
 def probabilities(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """The exponentials of `log_probabilities`: float64 of shape (n, classes), rows that sum to 1."""
     return np.exp(log_probabilities(model, images))
+
+
+def mean_probabilities(log_probabilities: Callable[[np.ndarray], np.ndarray], views: list[np.ndarray]) -> np.ndarray:
+    """How probable each class is for images that are each seen in one way or several.
+
+    Args:
+        log_probabilities: as `compiled` gives it.
+        views: of each image, float32 of shape (n, height, width, channels).
+
+    Returns:
+        float64 of shape (images, classes): the means of what is found for the views.
+    """
+    found = np.exp(log_probabilities(np.concatenate(views)))
+    starts = np.cumsum([0, *map(len, views[:-1])])
+    return np.add.reduceat(found, starts) / np.array([len(of_one) for of_one in views])[:, None]

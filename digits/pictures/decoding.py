@@ -127,3 +127,14 @@ def flattened(image: Image.Image) -> Image.Image:
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(_brightness(image) * 255).astype(np.uint8))
+
+
+def thumbnail(content: bytes) -> Image.Image:
+    """A picture to draw on, no larger than the one that digits are looked for on.
+
+    Raises:
+        Refusal: as `decode`.
+    """
+    picture = flattened(decode(content)).convert("RGB")
+    picture.thumbnail((WORKING_SIDE, WORKING_SIDE))
+    return picture

@@ -4,16 +4,36 @@ As MNIST's own page (LeCun, Cortes, Burges) tells it: a white digit on black, sc
 of mass in the middle of 28 x 28.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from digits.foundation.parameters import Framing
+from digits.data.task import Task
 from digits.pictures.decoding import decode, flattened, to_grey
-from digits.pictures.ink import DIGIT_SIDE, bounds, find_ink, inside_frame
+from digits.pictures.ink import DIGIT_SIDE, Digit, bounds, find_digits, inside_frame
 
 SIDE = 28  # pixels of MNIST's images
 THINNEST = 2.0  # pixels of those 20; of 1,000 of MNIST's digits, 9 in 10 have strokes of 1.9 to 4.2
+# Two more views of a digit, chosen on what half of 64 strangers drew: with them convnet reads 97.8% of it right in
+# place of 96.6%, and 99.2% of the others' in place of 97.5%. 0.8 to 0.9 and 0.8 to 1.2 come within 0.6% of that;
+# shifts, slants and wider ones add nothing.
+NARROW = 0.85  # as wide: a one's flag is steeper then than the bar of MNIST's sevens
+SOFT = 1  # pixel, of a Gaussian: most pens draw thinner and sharper than MNIST's
+
+
+class Reading(NamedTuple):
+    """What a network is asked about a picture, or about a digit on it."""
+
+    image: np.ndarray
+    """The digit in MNIST's form, or the whole picture: float32 of shape (height, width, channels) in [0, 1]."""
+    views: np.ndarray
+    """The same in one way or more, float32 of shape (n, height, width, channels): the answer is the mean of theirs."""
+    box: tuple[float, float, float, float] = (0, 0, 1, 1)
+    """Where on the picture it is: left, top, right and bottom, as shares of the picture's width and height."""
+    line: int = 0
+    """From the top, where there are several digits."""
 
 
 def thicken(ink: np.ndarray) -> np.ndarray:
@@ -29,7 +49,7 @@ def thicken(ink: np.ndarray) -> np.ndarray:
 
 
 def frame(ink: np.ndarray) -> np.ndarray:
-    """Scale and center as MNIST does: float32 (28, 28) in [0, 1] from an array as `find_ink` gives it."""
+    """Scale and center as MNIST does: float32 (28, 28) in [0, 1] from an array as `find_digits` gives it."""
     digit = Image.fromarray(ink[bounds(ink > 0.15)].astype(np.float32))
     scale = DIGIT_SIDE / max(digit.size)
     width, height = (max(round(side * scale), 1) for side in digit.size)
@@ -66,7 +86,15 @@ def prepare(content: bytes) -> np.ndarray:
     """
     grey = to_grey(decode(content, draft=True))
     digit = as_it_is(grey)
-    return frame(thicken(find_ink(inside_frame(grey)))) if digit is None else digit
+    return frame(thicken(find_digits(grey[inside_frame(grey)], several=False)[0].ink)) if digit is None else digit
+
+
+def views(image: np.ndarray) -> np.ndarray:
+    """A digit as it is framed, narrower, and softer: float32 (3, 28, 28) from (28, 28)."""
+    middle = (SIDE - 1) / 2
+    narrow = ndimage.affine_transform(image, [1, 1 / NARROW], [0, middle - middle / NARROW], order=1)
+    soft = ndimage.gaussian_filter(image, SOFT)
+    return np.stack([image, narrow, soft / soft.max()])
 
 
 def whole(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
@@ -94,20 +122,38 @@ def whole(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     return framed
 
 
-def read_picture(content: bytes, framing: Framing, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture as the network takes it.
+def read_picture(content: bytes, task: Task, shape: tuple[int, ...]) -> list[Reading]:
+    """A picture as the network takes it; where its classes are digits, each of those on it, line by line.
 
     Args:
         content: of an image file.
-        framing: how its dataset's pictures became images: the digit found and brought into MNIST's form, or the whole.
+        task: what the network tells apart, and how its dataset's pictures became images.
         shape: height, width and channels of the network's images.
-
-    Returns:
-        float32 of that shape in [0, 1].
 
     Raises:
         Refusal: it is no image that can be read, or shows no digit.
     """
-    if framing == "digit":
-        return prepare(content)[..., None]
-    return whole(decode(content), shape).astype(np.float32) / 255
+    if task.framing == "whole":
+        image = whole(decode(content), shape).astype(np.float32) / 255
+        return [Reading(image, image[None])]
+    grey = to_grey(decode(content, draft=True))
+    digit = as_it_is(grey)
+    if digit is not None:
+        return [Reading(digit[..., None], digit[None, ..., None])]
+    rows, columns = inside_frame(grey)
+    return [
+        _reading(found, (rows.start, columns.start), grey.shape, task)
+        for found in find_digits(grey[rows, columns], several=task.of_digits)
+    ]
+
+
+def _reading(digit: Digit, corner: tuple[int, int], shape: tuple[int, ...], task: Task) -> Reading:
+    """A digit that was found on what begins at `corner` of a picture of that shape."""
+    image = frame(thicken(digit.ink))
+    rows, columns = bounds(digit.ink > 0.15)
+    top, left = (start + within for start, within in zip(corner, digit.corner, strict=True))
+    height, width = shape
+    across = (left + columns.start) / width, (left + columns.stop) / width
+    down = (top + rows.start) / height, (top + rows.stop) / height
+    box = across[0], down[0], across[1], down[1]
+    return Reading(image[..., None], (views(image) if task.of_digits else image[None])[..., None], box, digit.line)

@@ -1,7 +1,10 @@
-"""The digit on a picture: found on its page, without what is noise, shade or dust."""
+"""The digit on a picture, or the digits: found on its page, without what is noise, shade or dust."""
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
 
 from digits.foundation.command import Refusal
 from digits.pictures.paper import paper, without_rules
@@ -15,6 +18,11 @@ LEAST_RATIO = 8  # of a stroke's height to its page's unevenness; drawings 10 an
 LEAST_SLOPE = 20  # of a stroke's edge, in its own heights a picture's side; half of shades and lamps 11, pens 35
 LEAST_SLOPE_A_PIXEL = 0.31  # where pixels are few: soft digits of 24 to 60 a side reach 0.32, shades of that size 0.30
 MOST_ENDS = 2  # of what is found at one side of the picture; a closely cropped eight has 2, ruled pages 3 and more
+MOST_DIGITS = 60  # on a picture; what has more is a page of print, or noise
+MOST_PARTS_EACH = 2  # of several digits, with points between them; a dotted or broken pen's have more
+TALL = 0.5  # of the tallest part's height at least, for a digit of its own; less has what belongs to one, or is a point
+BESIDE = 0.5  # of the narrower part's width at most, that the other is above or below: else the strokes of a four
+BELOW = 0.4  # of the lower part's height at least between it and the one above: else an eight that is broken
 
 
 class NoDigit(Refusal):
@@ -25,47 +33,82 @@ class Rules(NoDigit):
     """What stands out may be the rules of a sheet."""
 
 
-def inside_frame(grey: np.ndarray) -> np.ndarray:
-    """What lies within a frame around the picture, as a canvas has; all of `grey` where there is none."""
+def inside_frame(grey: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns within a frame around the picture, as a canvas has; all of `grey` where there is none."""
     lines = np.abs(grey - np.median(grey)) > LEAST_CONTRAST
+    height, width = grey.shape
+    everything = slice(0, height), slice(0, width)
     inside = []
     for axis in (1, 0):
         for line in (lines.mean(axis=axis), lines.mean(axis=axis)[::-1]):
             of_frame = np.flatnonzero(line[: len(line) // 4] > 0.7)  # not 1: a page may go on around the frame
             ends = int(of_frame[0] + (line[of_frame[0] :] > 0.7).argmin()) if len(of_frame) else 0
             if not ends or line[ends] > 0.4:  # a shade, which ends by and by
-                return grey
+                return everything
             inside.append(ends)
     top, bottom, left, right = inside
-    within = (slice(top, len(grey) - bottom), slice(left, grey.shape[1] - right))
-    return grey[within] if lines[within].any() else grey  # a zero that fills the picture goes around it too
+    within = (slice(top, height - bottom), slice(left, width - right))
+    return within if lines[within].any() else everything  # a zero that fills the picture goes around it too
 
 
-def find_ink(grey: np.ndarray) -> np.ndarray:
-    """Where the digit is, from 0 for the page to 1 for a full stroke, without what is noise, shade, dust or rules.
+class Digit(NamedTuple):
+    """A digit on a picture."""
+
+    ink: np.ndarray
+    """How much of it there is, from 0 for the page to 1 for a full stroke, shape (height, width) of a part of it."""
+    corner: tuple[int, int]
+    """Where that part begins: row and column."""
+    line: int = 0
+    """From the top."""
+
+
+def find_digits(grey: np.ndarray, several: bool) -> list[Digit]:
+    """The digits on a picture, without what is noise, shade, dust or rules: line by line, from left to right.
 
     The picture is looked at as it is, and again without its rules where it may have any.
 
     Args:
         grey: a picture's brightness, black and white 1 apart, shape (height, width), the digit darker or lighter.
-
-    Returns:
-        An array of that shape.
+        several: whether what is apart may be several digits, at least two of them side by side; else it is one, as
+            it always is on a page with rules.
 
     Raises:
         NoDigit: nothing stands out from the page, or what does is no digit.
     """
     try:
-        return _find_ink(grey)
+        return _find_digits(grey, several)
     except Rules:
         cleared = without_rules(grey)
         if cleared is None:
             raise
-        return _find_ink(cleared)
+        return _find_digits(cleared, several=False)  # as a stroke is in pieces where a rule was
 
 
-def _find_ink(grey: np.ndarray) -> np.ndarray:
-    """What `find_ink` gives of a picture without rules."""
+def _find_digits(grey: np.ndarray, several: bool) -> list[Digit]:
+    """What `find_digits` gives of a picture without rules."""
+    stands_out, ink, parts = _stand_out(grey)
+    digits = []
+    apart = _apart(parts) if several else []
+    for line, numbers in apart:
+        of_digit = np.where(np.isin(parts, numbers), parts, 0)
+        rows, columns = bounds(of_digit > 0)
+        margin = (rows.stop - rows.start) // 2
+        corner = max(rows.start - margin, 0), max(columns.start - margin, 0)
+        around = slice(corner[0], rows.stop + margin), slice(corner[1], columns.stop + margin)
+        try:
+            digits.append(Digit(_ink_of(of_digit[around], stands_out[around], ink[around]), corner, line))
+        except NoDigit:
+            continue
+    if len(digits) > max(len(apart) / 2, 1):  # fewer are dots, of which some look as a one does
+        return digits
+    return [Digit(_ink_of(parts, stands_out, ink), (0, 0))]
+
+
+def _stand_out(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far each pixel stands out from the page, also as a share of a stroke's, and the number of the part it is in.
+
+    A part is what is connected; 0 is the page, dust, and the table beside it.
+    """
     longer = max(grey.shape)
     smooth = ndimage.gaussian_filter(grey, longer / 500)
     stands_out = smooth - paper(smooth)
@@ -86,13 +129,55 @@ def _find_ink(grey: np.ndarray) -> np.ndarray:
     if clear.max() > areas.max() / 10:  # what touches the rim is the table or a shadow, unless the digit itself does
         areas = clear
     parts[areas[parts] < max(areas.max() / 25, 1)] = 0
-    kept = parts > 0
-    if max(kept[bounds(kept)].shape) < max(LEAST_SIDE * longer, 6):
+    if max(parts[bounds(parts > 0)].shape) < max(LEAST_SIDE * longer, 6):
         raise NoDigit("shows no digit, only specks")
+    return stands_out, ink, parts
+
+
+def _ink_of(parts: np.ndarray, stands_out: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """The ink of a digit that consists of these parts."""
     _check_strokes(parts, stands_out)
+    kept = parts > 0
     ink = np.clip(ink / ink[kept].max(), 0, 1)  # a pencil's, beside a dark table
-    near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(longer / 100), 1))
+    near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(max(parts.shape) / 100), 1))
     return np.where(near & (ink > 0.15), ink, 0)
+
+
+def _apart(parts: np.ndarray) -> list[tuple[int, list[int]]]:
+    """Which parts each of several digits consists of, by their numbers, and its line; nothing where there are not."""
+    found = {number: box for number, box in enumerate(ndimage.find_objects(parts), 1) if box}
+    sides = np.array([[rows.start, rows.stop, columns.start, columns.stop] for rows, columns in found.values()])
+    height = sides[:, 1] - sides[:, 0]
+    tall = height >= TALL * height.max()
+    if not 1 < tall.sum() <= MOST_DIGITS:
+        return []
+    top, bottom, left, right = sides[tall].T
+    shared = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    between = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
+    narrower = np.minimum((right - left)[:, None], right - left)
+    lower = np.minimum(height[tall][:, None], height[tall])
+    count, digit = connected_components((shared > BESIDE * narrower) & (between < BELOW * lower), directed=False)
+    if count < 2 or len(found) > MOST_PARTS_EACH * count:
+        return []
+    numbers = np.array(list(found))
+    of_each = digit == np.arange(count)[:, None]
+    boxes = np.array([[top[of].min(), bottom[of].max(), left[of].min(), right[of].max()] for of in of_each])
+    groups = [numbers[tall][of].tolist() for of in of_each]
+    for number, (above, below, start, end) in zip(numbers[~tall].tolist(), sides[~tall], strict=True):
+        over = (np.minimum(end, boxes[:, 3]) - np.maximum(start, boxes[:, 2])) / (end - start)
+        away = np.maximum(above, boxes[:, 0]) - np.minimum(below, boxes[:, 1])
+        nearest = np.where(away < BELOW * height.max(), over, 0).argmax()
+        if over[nearest] > BESIDE and away[nearest] < BELOW * height.max():
+            groups[nearest].append(number)
+    middle = boxes[:, :2].mean(axis=1)
+    order = middle.argsort()
+    line = np.empty(count, int)
+    line[order] = np.cumsum(np.diff(middle[order], prepend=middle.min()) > height[tall].mean() / 2)
+    in_turn = np.lexsort([boxes[:, 2], line])
+    jumps = np.abs(np.diff(middle[in_turn]))[np.diff(line[in_turn]) == 0]
+    if not len(jumps) or jumps.max() > height[tall].mean():  # a five and its bar, one below the other; a dotted line
+        return []
+    return [(int(line[one]), groups[one]) for one in in_turn]
 
 
 def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:

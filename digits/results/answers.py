@@ -16,6 +16,13 @@ def in_doubt(probabilities: np.ndarray) -> bool:
     return bool(probabilities.max() < IN_DOUBT)
 
 
+def sentence(probabilities: np.ndarray, classes: list[str]) -> str:
+    """What the network says of an image, as `7 (98.2%)`, or as `7 (61.0%), or 1 (35.2%)` where it is in doubt."""
+    found, runner_up = two_best(probabilities)
+    said = f"{classes[found]} ({probabilities[found]:.1%})"
+    return f"{said}, or {classes[runner_up]} ({probabilities[runner_up]:.1%})" if in_doubt(probabilities) else said
+
+
 def entry(path: str, probabilities: np.ndarray, classes: list[str]) -> dict[str, object]:
     """An answer for programs: path, class, confidence, probabilities by class.
 

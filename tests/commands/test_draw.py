@@ -23,6 +23,7 @@ from digits.foundation.command import Refusal, run
 from digits.network import reproducibility
 from tests.commands.serving import PNG, Server, encoded, serving, seven
 from tests.conftest import ROOT, Repository
+from tests.digits.pictures.test_several import page
 
 pytest.importorskip("fastapi", reason="needs the drawing page's packages: make .venv/installed-draw")
 pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
@@ -59,6 +60,19 @@ def test_a_picture_without_a_digit_has_an_answer_that_says_so(server: Server):
         "error": "the picture shows no digit: nothing stands out from its background",
         "says": "I see no digit",
     }
+
+
+def test_several_digits_are_read_as_a_row_and_not_kept_as_one(server: Server):
+    row = encoded(page("365"))
+    answer = server.ask("POST", "/predict", row, PNG).json
+    assert answer["says"] == answer["text"] == "".join(digit["class"] for digit in answer["digits"])
+    lefts = [digit["box"][0] for digit in answer["digits"]]
+    assert (len(lefts), lefts) == (3, sorted(lefts))
+    seen = Image.open(io.BytesIO(base64.b64decode(answer["seen"].partition(",")[2])))
+    assert seen.size == (3 * 28, 28)
+    refused = server.ask("POST", "/keep?class=3", row, PNG)
+    said = f"the picture shows several digits, {answer['text']}, so it is not kept; expected one"
+    assert (refused.status, refused.error) == (422, said)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,27 @@ def test_the_answer_comes_while_a_stroke_is_drawn(paper: Paper):
     assert paper.page.text_content("#spoken") == paper.says()
 
 
+def test_several_digits_are_shown_where_they_are_and_cannot_be_kept_as_one(paper: Paper):
+    for name, x in (("3", 0.05), ("6", 0.4), ("5", 0.7)):
+        paper.draw(DIGITS[name], corner=(x, 0.3), size=0.25)
+    boxes = paper.page.locator("#boxes li")
+    assert boxes.count() == 3
+    assert paper.says() == "".join(text.rstrip("?") for text in boxes.locator("span").all_text_contents())
+    for box, x in zip(boxes.all(), (0.05, 0.4, 0.7), strict=True):
+        place = box.bounding_box()
+        assert paper.x + paper.side * (x - 0.02) < place["x"]
+        assert place["x"] + place["width"] < paper.x + paper.side * (x + 0.3)
+        assert place["height"] == pytest.approx(0.27 * paper.side, rel=0.15)
+    assert paper.page.locator("#classes button:enabled").count() == 0
+    paper.page.keyboard.press("3")
+    paper.told("one at a time")
+    paper.page.keyboard.press("Control+z")
+    paper.page.keyboard.press("Control+z")
+    paper.wait()
+    assert boxes.count() == 0
+    assert paper.page.locator("#classes button:enabled").count() == 10
+
+
 def test_the_bars_are_the_server_s_probabilities(paper: Paper):
     with paper.page.expect_response("**/predict") as last:
         paper.draw(DIGITS["3"])

@@ -20,6 +20,7 @@ from digits.network.tensorflow import keras
 from digits.pictures.framing import read_picture
 from tests.conftest import DIGITS, ROOT
 from tests.digits.pictures.test_pictures import drawn
+from tests.digits.pictures.test_several import page
 
 
 @pytest.fixture
@@ -181,6 +182,49 @@ def test_a_folder_that_may_not_be_entered_is_named(command, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "iterdir", closed)
     assert command("mine") == (1, "", "error: mine/closed: cannot be read: Permission denied\n")
+
+
+def test_several_digits_are_no_answer_unless_asked_for(command):
+    page("365").save("row.png")
+    code, out, error = command("row.png", "seven.png")
+    assert (code, out) == (1, "seven.png: 7 (52.8%), or 1 (26.2%)\n")
+    assert error == "error: row.png: shows 3 digits, expected one; --several reads them\n"
+    page("12", "345").save("sheet.png")
+    code, out, error = command("--several", "row.png", "sheet.png", "seven.png")
+    assert (code, error) == (0, "")
+    row, sheet, seven = out.splitlines()
+    each = "; ".join(f"digit {place}: 7 (52.8%), or 1 (26.2%)" for place in (1, 2, 3))
+    assert row == f"row.png: 777 (14.7%); {each}"
+    assert sheet.startswith("sheet.png: 77 777 (4.1%); digit 1: ")
+    assert seven == "seven.png: 7 (52.8%), or 1 (26.2%)"
+
+
+def test_json_says_of_each_digit_where_it_is(command):
+    page("365").save("row.png")
+    (row,) = json.loads(command("--several", "--json", "row.png")[1])
+    assert (row["path"], row["text"]) == ("row.png", "777")
+    assert row["confidence"] == pytest.approx(0.528**3, abs=1e-3)
+    assert [digit["class"] for digit in row["digits"]] == ["7", "7", "7"]
+    assert {digit["line"] for digit in row["digits"]} == {0}
+    lefts = [digit["box"][0] for digit in row["digits"]]
+    assert lefts == sorted(lefts)
+    assert all(0 <= left < right <= 1 and 0 <= top < bottom <= 1 for left, top, right, bottom in
+               (digit["box"] for digit in row["digits"]))  # fmt: skip
+
+
+def test_show_draws_where_each_of_several_digits_is(command):
+    page("35").save("row.png")
+    assert command("--several", "--show", "seen.png", "row.png", "seven.png")[0] == 0
+    shown = np.asarray(Image.open("seen.png").convert("RGB")).astype(int)
+    red = (shown[..., 0] > 180) & (shown[..., 1:].max(axis=-1) < 80)
+    assert red.sum() > 300  # boxes, and what is in doubt
+
+
+def test_several_is_for_digits(command):
+    model = archive.load(archive.PATH).model
+    archive.save(archive.Classifier(model, Task(list("abcdefghij"), "digit")))
+    said = "error: --several reads digits; models/model.keras tells apart a, b, c and 7 more\n"
+    assert command("--several", "seven.png") == (1, "", said)
 
 
 def test_a_dash_is_standard_input(command, monkeypatch: pytest.MonkeyPatch):

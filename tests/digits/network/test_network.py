@@ -280,3 +280,15 @@ def test_layers_are_told_with_shapes_and_parameters():
         "layer,output,parameters\nFlatten,784,0\nDense,32,25120\nDense,10,330\n"
     )
     np.testing.assert_array_equal(construction.first_kernel(model), model.layers[1].kernel.numpy())
+
+
+def test_of_an_image_in_several_views_the_mean_of_the_probabilities_is_said():
+    found = np.array([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.6, 0.4]])
+    views = [np.full((3, 1, 1, 1), 5.0), np.full((1, 1, 1, 1), 6.0)]
+
+    def log_probabilities(images: np.ndarray) -> np.ndarray:
+        assert images.ravel().tolist() == [5, 5, 5, 6]
+        return np.log(found)
+
+    means = inference.mean_probabilities(log_probabilities, views)
+    np.testing.assert_allclose(means, [found[:3].mean(axis=0), found[3]])
