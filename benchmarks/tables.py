@@ -185,6 +185,13 @@ def labels() -> str:
     return f"{pd.DataFrame(rows).to_markdown(index=False)}\n\n{counted}"
 
 
+def labels_accuracy() -> str:
+    """A row each for labels as published, with planted errors, and as the review's verdicts have them."""
+    groups = read_runs("labels_accuracy").groupby("labels", sort=False)["accuracy"]
+    rows = [{"labels": name, "accuracy, %": f"{100 * of.mean():.2f} ± {100 * of.std():.2f}"} for name, of in groups]
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "all-results": lambda: results(most=100),
@@ -195,6 +202,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "drawing": drawing,
     "identity": identity,
     "labels": labels,
+    "labels-accuracy": labels_accuracy,
     "front-door": front_door,
 }
 

@@ -150,8 +150,8 @@ def test_a_plain_keras_model_answers_for_the_page(workspace: Path):
     model.save("theirs.keras")
     reader = Reader(Path("theirs.keras"))
     network = reader.network()
-    image = read_picture(seven(), network.task.framing, network.shape)
-    assert network.answer(image)["says"] == "4"
+    readings = read_picture(seven(), network.task, network.shape)
+    assert network.answer(readings)["says"] == "4"
     assert reader.told() == "theirs.keras answers"
     assert reader.about()["assumed"].startswith("theirs.keras does not say what it tells apart: taken for the digits 0")
 
