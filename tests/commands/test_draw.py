@@ -156,6 +156,7 @@ def test_a_plain_keras_model_answers_for_the_page(workspace: Path):
     assert reader.about()["assumed"].startswith("theirs.keras does not say what it tells apart: taken for the digits 0")
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(server: Server):
     large = encoded(Image.new("RGBA", (7900, 7900), (255, 255, 255, 9)))  # which takes some seconds
     with ThreadPoolExecutor() as pool:
