@@ -20,6 +20,7 @@ LEAST_SLOPE_A_PIXEL = 0.31  # where pixels are few: soft digits of 24 to 60 a si
 MOST_ENDS = 2  # of what is found at one side of the picture; a closely cropped eight has 2, ruled pages 3 and more
 MOST_DIGITS = 60  # on a picture; what has more is a page of print, or noise
 MOST_PARTS_EACH = 2  # of several digits, with points between them; a dotted or broken pen's have more
+GAP = 0.04  # of the tallest part's height at most, within a stroke of chalk; people leave more between digits
 TALL = 0.5  # of the tallest part's height at least, for a digit of its own; less has what belongs to one, or is a point
 BESIDE = 0.5  # of the narrower part's width at most, that the other is above or below: else the strokes of a four
 BELOW = 0.4  # of the lower part's height at least between it and the one above: else an eight that is broken
@@ -86,11 +87,15 @@ def find_digits(grey: np.ndarray, several: bool) -> list[Digit]:
 
 def _find_digits(grey: np.ndarray, several: bool) -> list[Digit]:
     """What `find_digits` gives of a picture without rules."""
-    stands_out, ink, parts = _stand_out(grey)
+    stands_out, ink, parts, at_rim = _stand_out(grey)
     digits = []
-    apart = _apart(parts) if several else []
+    joined = _joined(parts) if several else parts
+    apart = _apart(joined) if several else []
+    if apart and at_rim.any():
+        joined = _joined(_with_those_at_the_rim(parts, at_rim))
+        apart = _apart(joined) or apart
     for line, numbers in apart:
-        of_digit = np.where(np.isin(parts, numbers), parts, 0)
+        of_digit = np.where(np.isin(joined, numbers), joined, 0)
         rows, columns = bounds(of_digit > 0)
         margin = (rows.stop - rows.start) // 2
         corner = max(rows.start - margin, 0), max(columns.start - margin, 0)
@@ -104,10 +109,11 @@ def _find_digits(grey: np.ndarray, several: bool) -> list[Digit]:
     return [Digit(_ink_of(parts, stands_out, ink), (0, 0))]
 
 
-def _stand_out(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _stand_out(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """How far each pixel stands out from the page, also as a share of a stroke's, and the number of the part it is in.
 
-    A part is what is connected; 0 is the page, dust, and the table beside it.
+    A part is what is connected; 0 is the page, dust, and what touches the picture's rim where something else does not.
+    That is numbered in the last array.
     """
     longer = max(grey.shape)
     smooth = ndimage.gaussian_filter(grey, longer / 500)
@@ -126,12 +132,13 @@ def _stand_out(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     areas[0] = 0
     clear = areas.copy()
     clear[np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))] = 0
+    at_rim = np.where((clear == 0)[parts], parts, 0)
     if clear.max() > areas.max() / 10:  # what touches the rim is the table or a shadow, unless the digit itself does
         areas = clear
     parts[areas[parts] < max(areas.max() / 25, 1)] = 0
     if max(parts[bounds(parts > 0)].shape) < max(LEAST_SIDE * longer, 6):
         raise NoDigit("shows no digit, only specks")
-    return stands_out, ink, parts
+    return stands_out, ink, parts, np.where(parts, 0, at_rim)
 
 
 def _ink_of(parts: np.ndarray, stands_out: np.ndarray, ink: np.ndarray) -> np.ndarray:
@@ -141,6 +148,30 @@ def _ink_of(parts: np.ndarray, stands_out: np.ndarray, ink: np.ndarray) -> np.nd
     ink = np.clip(ink / ink[kept].max(), 0, 1)  # a pencil's, beside a dark table
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=max(round(max(parts.shape) / 100), 1))
     return np.where(near & (ink > 0.15), ink, 0)
+
+
+def _with_those_at_the_rim(parts: np.ndarray, at_rim: np.ndarray) -> np.ndarray:
+    """Several digits, and beside them what touches the rim and is about as tall: so is a row cut out closely."""
+    tallest = max(rows.stop - rows.start for rows, _ in filter(None, ndimage.find_objects(parts)))
+    sizes = {
+        number: (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        for number, box in enumerate(ndimage.find_objects(at_rim), 1)
+        if box
+    }
+    alike = [
+        n for n, (height, width) in sizes.items() if TALL * tallest <= height and max(height, width) <= tallest / TALL
+    ]
+    return np.where(np.isin(at_rim, alike), at_rim, parts)
+
+
+def _joined(parts: np.ndarray) -> np.ndarray:
+    """The parts numbered anew, as one where chalk or a poor copy leaves a gap in a stroke."""
+    tallest = max(rows.stop - rows.start for rows, _ in filter(None, ndimage.find_objects(parts)))
+    reach = round(GAP * tallest / 2)
+    if not reach:
+        return parts
+    near = ndimage.binary_dilation(parts > 0, np.ones((3, 3)), iterations=reach)
+    return np.where(parts > 0, ndimage.label(near)[0], 0)
 
 
 def _apart(parts: np.ndarray) -> list[tuple[int, list[int]]]:

@@ -79,6 +79,22 @@ def test_points_between_digits_are_no_digits():
     assert len(readings(page("12.50"))) == 4
 
 
+def test_a_row_may_be_cut_out_so_closely_that_some_of_its_digits_touch_the_rim():
+    image = page("5820")
+    ImageDraw.Draw(image).line([(30 + 63 + 28, 0), (30 + 63 + 28, 40)], fill=20, width=5)  # up from the eight
+    assert len(readings(image)) == 4
+    alone = page("8")
+    ImageDraw.Draw(alone).line([(5, 0), (5, 50)], fill=20, width=5)  # what is beside a single digit stays away
+    assert len(readings(alone)) == 1
+
+
+def test_gaps_as_chalk_leaves_them_are_within_a_stroke():
+    image = Image.new("L", (260, 280), 245)
+    strokes(image, [DIGITS["0"][0]], (50, 40), 200)
+    image.paste(245, (126, 0, 130, 280))
+    assert len(readings(image)) == 1
+
+
 @pytest.mark.parametrize(
     "lines",
     [
