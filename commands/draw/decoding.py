@@ -14,8 +14,8 @@ from digits.foundation.command import Refusal
 from digits.pictures.ink import NoDigit
 from digits.pictures.reading import SLOWEST, TooSlow, Worker
 
-SOON = 1  # second: a drawing takes a hundredth, a phone's photograph a third
-MOST_LATE = 4  # pictures that took longer, and wait for each other
+SOON = 2  # seconds: a drawing takes a hundredth, a photograph of a phone a third; more where others compute too
+MOST_LATE = 16  # pictures that took longer, and wait for each other
 WAY = "spawn" if sys.platform == "win32" else "forkserver"  # neither of which copies the page's connections
 
 
