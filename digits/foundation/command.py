@@ -41,7 +41,7 @@ def begin() -> None:
     """Prepare the process, before the libraries are imported, which takes seconds and reads the environment.
 
     From here on, Ctrl-C ends it in one line, unless it is set to ignore Ctrl-C; the libraries find no settings but
-    those that are made here, and any name can be printed.
+    those that are made here, any name can be printed, and what is printed is read at once, in a log too.
     """
     sys.excepthook = _end
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -56,7 +56,8 @@ def begin() -> None:
         os.environ |= {"HOME": "/", "USER": str(os.getuid())} | os.environ
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be kept
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no such letter gets its number
+        # A terminal that has no such letter gets its number, and a log each line when it is printed.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     gc.set_threshold(YOUNG)
 
 

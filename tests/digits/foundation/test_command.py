@@ -1,6 +1,7 @@
 """Ctrl-C counts wherever it comes, also where Python or a library would drop it."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -118,3 +119,15 @@ def test_a_user_whom_the_machine_does_not_know_has_a_name_and_a_home():
     known.pop("USER", None)
     ended = subprocess.run([sys.executable, "-c", asks], env=known, capture_output=True, text=True, check=True)
     assert ended.stdout == f"{os.getuid()} /\n"
+
+
+def test_what_is_printed_is_in_the_log_at_once():
+    """A training tells each epoch, and one that is read through a pipe had nothing to say until it ended."""
+    program = "from digits.foundation.command import begin\nbegin()\nprint('an epoch')\nopen(0).read()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert select.select([process.stdout], [], [], 60)[0], "it waits for what is typed, and has said nothing"
+        assert process.stdout.readline() == "an epoch\n"
+        process.communicate()
