@@ -55,7 +55,7 @@ bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUI
 	$(if $(QUICK),,python -m benchmarks.growth && python -m benchmarks.tables)
 
 .PHONY: torture
-torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/installed-remotes ## what takes hours: type the docs, kill, starve and race the pipeline, feed it garbage, show it other processors
+torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/installed-export .venv/installed-remotes ## what takes hours: type the docs, kill, starve and race the pipeline, feed it garbage, show it other processors
 	pytest -m torture --ignore=tests/test_fit.py --ignore=tests/test_processors.py
 	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
 		tests/test_bad_bytes.py tests/test_fit.py tests/test_processors.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
