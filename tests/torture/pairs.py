@@ -31,6 +31,7 @@ pytest.importorskip("ray", reason="needs what searches need: make sweep-installe
 MINUTES = float(os.environ.get("PAIRS_MINUTES", "30"))
 SEED = int(os.environ.get("PAIRS_SEED", time.time_ns() % 10**6))
 Pair = tuple[tuple[str, str], ...]
+AS_USUAL = {"PYTHONUNBUFFERED": ""}  # what is printed then is not read sooner than elsewhere
 AWAY = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
@@ -203,7 +204,7 @@ def test_every_pair_of_features_comes_to_a_result_or_a_sentence_that_comes_again
             break
         path = tmp_path / ("plain" if case["folder"] == "plain" else "über all") / f"{number}"
         tried = Tried(fresh.copy(path))
-        tried.repository.environment |= AWAY if case["network is"] == "away" else {}
+        tried.repository.environment |= AS_USUAL | (AWAY if case["network is"] == "away" else {})
         try:
             outcome = try_it(case, tried, tmp_path / "hand")
             if processes := left(tried.repository):

@@ -125,8 +125,9 @@ def test_what_is_printed_is_in_the_log_at_once():
     """A training tells each epoch, and one that is read through a pipe had nothing to say until it ended."""
     program = "from digits.foundation.command import begin\nbegin()\nprint('an epoch')\nopen(0).read()\n"
     with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": ""}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         assert process.stdout
         assert select.select([process.stdout], [], [], 60)[0], "it waits for what is typed, and has said nothing"
         assert process.stdout.readline() == "an epoch\n"
