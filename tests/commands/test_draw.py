@@ -193,6 +193,18 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypa
         process.kill()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_page(finished: Repository, how: signal.Signals):
+    with serving(finished) as server:
+        reading = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(reading) >= 2
+        server.process.send_signal(how)
+        server.process.wait(20)
+        _, alive = psutil.wait_procs(reading, timeout=20)
+        assert alive == []
+
+
 # Keeping
 
 
