@@ -318,6 +318,18 @@ class Parameters(Section):
             for name, found in of.items()
         }
 
+    @model_validator(mode="after")
+    def _open_settings_fit(self) -> Self:
+        """Where a join decides what a folder leaves open, that is to fit what the folder says."""
+        for name, source in self.sources().items():
+            if isinstance(source, Folder) and source.framing == "digit":
+                side = 28 if source.side == AUTO else source.side
+                try:
+                    _check_framing(source.framing, (side, side, 3 if source.color is True else 1))
+                except ValueError as error:
+                    raise ValueError(f"datasets.{name}: {error}, as {self.fetch.dataset} joins them") from error
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _only_the_chosen(cls, content: Any) -> Any:

@@ -155,6 +155,19 @@ def test_a_join_names_datasets(tmp_path: Path, of: list[object], said: str):
         read_parameters(path)
 
 
+@pytest.mark.parametrize(("key", "value", "of"), [("side", 40, "40 x 40"), ("color", True, "28 x 28 in color")])
+def test_what_a_folder_says_is_not_passed_over_where_it_is_joined(tmp_path: Path, key: str, value: object, of: str):
+    """With MNIST what is open is MNIST's form, and 40 pixels were asked for and 28 given, without a word."""
+    path = changed(tmp_path, f"datasets.own.{key}", value)
+    assert read_parameters(path).fetch.dataset == "mnist", "which takes nothing from there"
+    path.write_text(path.read_text().replace("fetch: {dataset: mnist}", "fetch: {dataset: mnist-and-own}"))
+    said = f"datasets.own: framing is 'digit' for images of {of}, expected 'whole': .*, as mnist-and-own joins them"
+    with pytest.raises(Refusal, match=said):
+        read_parameters(path)
+    path.write_text(path.read_text().replace("framing: auto", "framing: whole"))
+    assert read_parameters(path).datasets["own"].framing == "whole"
+
+
 def test_networks_that_differ_in_their_recipe_alone_have_the_same_layers():
     networks = read_networks(ROOT / "params.yaml")
     assert networks["convnet"].layers == networks["convnet-one-epoch"].layers
