@@ -33,7 +33,6 @@ def refused(case: Case) -> str:
     """Why a case is refused by what the pages say, or by DVC; empty where it has results."""
     own, joined = case["dataset"] != "digits", case["dataset"].startswith("joined")
     grey_28 = case["side"] != "40" and case["color"] != "true"
-    grey = case["color"] == "false" or case["mode"] in {"L", "1", "I;16", "LA"}
     why = {
         "a letter beyond ASCII in the path": case["run"] in {"queue", "temp"} and case["folder"] != "plain",
         "a file that is no picture": own and case["broken"] == "refused",
@@ -41,12 +40,14 @@ def refused(case: Case) -> str:
         "the best of no validation": case["recipe"].startswith("best") and case["validation"] == "0",
         "no such class": case["corrections"] == "of no class",
         "a digit is grey": own and case["framing"] == "digit" and not grey_28,
-        "images of two kinds": joined and not (
-            grey_28 and (case["framing"] == "digit" or (case["side"] == "28" and case["color"] == "false")
-                         or (case["framing"] == "auto" and grey))
-        ),
+        "images of two kinds": joined and not grey_28,
     }  # fmt: skip
     return next((reason for reason, so in why.items() if so), "")
+
+
+def perhaps_refused(case: Case) -> bool:
+    """Whether it depends on the names of a few groups: none may validate, among which the best epoch is sought."""
+    return case["group"] == "folder" and case["recipe"].startswith("best") and case["dataset"] == "own"
 
 
 def pictures(case: Case, hand: Path, images: Path) -> None:

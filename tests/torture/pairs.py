@@ -22,7 +22,7 @@ from tests.conftest import Repository
 from tests.hand import write_hand
 from tests.sweeps import write_sweep
 from tests.test_datasets import JOIN
-from tests.torture.features import EACH, FEATURES, Case, correct, pictures, refused, settings
+from tests.torture.features import EACH, FEATURES, Case, correct, perhaps_refused, pictures, refused, settings
 from tests.torture.tried import HANG, FellOut, Tried, left, sentences
 
 pytest.importorskip("uvicorn", reason="needs the drawing page's packages: make .venv/installed-draw")
@@ -188,7 +188,7 @@ def comes_again(case: Case, run: Callable[[], tuple[int, str]], printed: str) ->
     code, second = run()
     if not code or sentences(second) != sentences(printed):
         raise FellOut(f"refused, then otherwise:\n{printed[-3000:]}\n--- then ---\n{second[-3000:]}")
-    if not refused(case):
+    if not refused(case) and not perhaps_refused(case):
         raise FellOut(f"refused, for which there is no reason:\n{printed[-3000:]}")
     return "refused: " + " / ".join(sentences(printed))[:300]
 
