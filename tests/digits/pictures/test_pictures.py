@@ -268,6 +268,19 @@ def test_a_faint_pencil_beside_a_dark_table_is_read():
     assert difference(framing.prepare(encoded(to_image(1 - page))), framing.prepare(encoded(to_image(beside)))) < 0.15
 
 
+@pytest.mark.parametrize("contrast", [0.05, 0.08])
+@pytest.mark.parametrize("sides", ["right", "left and bottom"])
+def test_a_pale_digit_beside_a_table_is_read_and_not_the_table(sides: str, contrast: float):
+    page = ink(4, 200, 0.08, smooth=True)
+    pale = 0.95 - contrast * page
+    for table in (0.8, 0.4):
+        beside = np.pad(pale, ((0, 0), (0, 8)) if sides == "right" else ((0, 9), (6, 0)), constant_values=table)
+        found = framing.prepare(encoded(to_image(beside)))
+        assert difference(framing.prepare(encoded(to_image(1 - page))), found) < 0.3
+    with pytest.raises(Refusal, match="nothing stands out"):
+        framing.prepare(encoded(to_image(np.pad(np.full((90, 90), 0.9), ((0, 0), (0, 8)), constant_values=table))))
+
+
 def test_pen_and_paper_of_equal_brightness_differ_in_color():
     page = ink(5, 200, 0.1, smooth=True)[..., None]
     colors = np.round(np.array([30, 110, 200]) * (1 - page) + np.array([220, 30, 30]) * page).astype(np.uint8)
