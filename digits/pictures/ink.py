@@ -156,7 +156,7 @@ def _parts(stands_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _beside(parts: np.ndarray) -> np.ndarray:
     """What lies along a whole side of the picture and nowhere else: the table beside a page, not a digit's bar."""
     height, width = parts.shape
-    y, x = np.indices(parts.shape, sparse=True)
+    y, x = np.ogrid[:height, :width]
     deep = ndimage.maximum(
         np.minimum(np.minimum(y, height - 1 - y), np.minimum(x, width - 1 - x)), parts, np.arange(parts.max() + 1)
     )
