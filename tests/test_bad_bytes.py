@@ -220,7 +220,18 @@ def test_damaged_tables(folder: Path, content: bytes):
 
 
 @pytest.mark.parametrize(
-    "value", ["!!bool x", '!!int ""', "!!float x", "!!timestamp x", "!!set 1", "1_", "0x", "9" * 5000, "[" * 5000]
+    "value",
+    [
+        "!!bool x",
+        '!!int ""',
+        "!!float x",
+        "!!timestamp x",
+        "!!set 1",
+        "1_",
+        "0x",
+        "9" * 5000,
+        pytest.param("[" * 5000, marks=pytest.mark.slow),
+    ],
 )
 def test_values_that_the_parser_trips_over(folder: Path, value: str):
     (folder / "params.yaml").write_text(f"seed: {value}\n")

@@ -101,7 +101,11 @@ def limited_files() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("stage", [fetch, prepare, train, evaluate, plot, page], ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize(
+    "stage",
+    [fetch, prepare, evaluate, plot, *[pytest.param(stage, marks=pytest.mark.slow) for stage in (train, page)]],
+    ids=lambda stage: stage.__name__,
+)
 def test_a_file_that_cannot_be_written_is_named(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, stage: ModuleType
 ):

@@ -168,6 +168,7 @@ def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(server: Server
         assert late.result().json["says"] == "I see no digit"
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypatch: pytest.MonkeyPatch):
     from commands.draw import decoding
 

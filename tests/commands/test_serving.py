@@ -97,6 +97,7 @@ def test_more_bytes_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch):
         assert ask(port, "POST", "/", bytes(200)).status == 204
 
 
+@pytest.mark.slow
 def test_who_reads_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guard, "SLOWEST", 0.3)
     with in_process(says_nothing) as port, socket.socket() as connection:

@@ -166,12 +166,14 @@ def test_a_dirty_workspace_is_refused_with_what_to_do(quiet: Repository):
     )
 
 
+@pytest.mark.slow
 def test_a_repository_without_a_commit_is_refused(quiet: Repository):
     file = write_sweep(quiet)
     quiet.run("git", "checkout", "--quiet", "--orphan", "empty")
     assert "error: this repository has no commit, and trials start from one" in sweep(quiet, file, fails=True)
 
 
+@pytest.mark.slow
 def test_a_shallow_clone_is_told_what_ends_it(quiet: Repository, tmp_path: Path):
     quiet.run("git", "commit", "--quiet", "--allow-empty", "--message", "Another")
     quiet.run("git", "clone", "--quiet", "--depth", "1", f"file://{quiet.path}", str(tmp_path / "shallow"))

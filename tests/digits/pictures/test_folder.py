@@ -309,7 +309,14 @@ def split_as(images: Path, train: str, test: str) -> None:
     (images.parent / test).rename(images / test)
 
 
-@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "testing"), ("validation", "TEST")])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        pytest.param("train", "test", marks=pytest.mark.slow),
+        pytest.param("Training", "testing", marks=pytest.mark.slow),
+        ("validation", "TEST"),
+    ],
+)
 def test_a_split_of_ones_own_is_taken(images: Path, train: str, test: str, capsys: pytest.CaptureFixture[str]):
     before = {image[:2] for image in content(gathered(images))}
     split_as(images, train, test)
