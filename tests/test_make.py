@@ -148,6 +148,7 @@ def test_pictures_that_nobody_pulled_are_named_with_what_brings_them(newcomer: R
     assert "error: data/own/images is not here: dvc pull brings the pictures that data/own/images.dvc names" in printed
 
 
+@pytest.mark.slow
 def test_a_bad_parameter_is_no_missing_source(newcomer: Repository):
     newcomer.replace("params.yaml", "\nseed: 1 ", "\nseed: -1 ")
     printed = newcomer.run(*REPRO, fails=True)

@@ -354,8 +354,12 @@ BY_CHANCE = [
 AVERAGED = {"AdamW": {"learning_rate": 0.02, "use_ema": True, "ema_overwrite_frequency": 3}}
 ACCUMULATED = {"SGD": {"learning_rate": 0.1, "momentum": 0.9, "gradient_accumulation_steps": 3}}
 INTERRUPTED = [
-    pytest.param(changed(OVERFITTING, layers=BY_CHANCE, one_cycle={"warm_up": 0.3}, epochs=3), id="by chance"),
     pytest.param(changed(OVERFITTING, keep="best", patience=3), id="the best"),
+    pytest.param(
+        changed(OVERFITTING, layers=BY_CHANCE, one_cycle={"warm_up": 0.3}, epochs=3),
+        id="by chance",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         changed(OVERFITTING, layers=BY_CHANCE[1:], jit_compile=True, epochs=3), id="by XLA", marks=pytest.mark.slow
     ),

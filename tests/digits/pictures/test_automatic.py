@@ -37,7 +37,7 @@ def test_a_hands_digits_are_framed_as_digits(tmp_path: Path):
     assert found.told[0] == "framing digit: of 50 pictures looked at, 0 show no single digit and 0 are colorful"
 
 
-@pytest.mark.parametrize(("channels", "told"), [(1, "grey"), (3, "in color")])
+@pytest.mark.parametrize(("channels", "told"), [pytest.param(1, "grey", marks=pytest.mark.slow), (3, "in color")])
 def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, capsys: pytest.CaptureFixture[str]):
     photographs(tmp_path, channels)
     found = gather(tmp_path, AUTOMATIC, bar=False)

@@ -97,6 +97,7 @@ def test_a_larger_share_keeps_what_was_for_testing(images: Path):
     assert {image for image in few if image[2]} < {image for image in many if image[2]}
 
 
+@pytest.mark.slow
 def test_in_many_processes_it_is_the_same(images: Path, monkeypatch: pytest.MonkeyPatch):
     alone = content(gathered(images))
     monkeypatch.setattr(reading, "AHEAD", 3)
@@ -453,6 +454,7 @@ def sides(folder: Path, found: Loaded) -> dict[str, set[bool]]:
     return by_name
 
 
+@pytest.mark.slow
 def test_a_group_stands_on_one_side_and_growing_moves_none(by_writer: Path, capsys: pytest.CaptureFixture[str]):
     found = gathered(by_writer, GROUPED)
     before = sides(by_writer, found)
