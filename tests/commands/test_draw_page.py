@@ -416,7 +416,7 @@ def test_all_is_reached_by_the_keyboard_and_has_a_name(paper: Paper):
     assert [name for name in expected if name not in names] == []
     assert "Take back this drawing of 7" in names
     described = paper.page.locator("body").aria_snapshot()
-    for role in ('img "Where to draw', 'img "The 28 by 28 pixels', 'list "Probabilities"', "status"):
+    for role in ('img "Where to draw', 'img "The pixels that the network sees', 'list "Probabilities"', "status"):
         assert role in described, described
 
 
