@@ -57,7 +57,7 @@ def read_prepared(sources: Mapping[str, Idx | Embedded | Folder]) -> Images:
         (name, identity.hex()): file
         for name, source in sources.items()
         if isinstance(source, Folder)
-        for identity, file in files_of(OWN, source).items()
+        for identity, file in files_of(OWN).items()
     }
     table = table[first].reset_index(drop=True)
     keys = zip(table["dataset"], table["image"], strict=True)

@@ -20,7 +20,7 @@ from digits.data.task import Task
 from digits.foundation.parameters import MOST_CLASSES, Folder
 from digits.pictures.automatic import in_runs, settle
 from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
-from digits.pictures.reading import Pile, read_all
+from digits.pictures.reading import Pile, identify, in_processes, read_all
 
 MANY = 0.1  # of the pictures, that show no digit
 FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
@@ -112,15 +112,11 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     )  # fmt: skip
 
 
-def files_of(folder: Path, wanted: Folder) -> dict[bytes, str]:
+def files_of(folder: Path) -> dict[bytes, str]:
     """By identity, the file below `folder`/ that shows a picture; the first by its name where there are several."""
     found = scan(folder, Problems())
-    paths = [image.path for image in found]
-    if not found:  # its images were gathered, and it is not here
-        return {}
-    framing, shape, _ = settle(wanted, paths)
-    read = zip(found, read_all(paths, framing, shape, bar=False), strict=True)
-    kept = [Kept(image, of.identity, of.identity, b"") for image, of in read if not of.refused]
+    identities = in_processes(identify, [image.path for image in found])
+    kept = [Kept(image, of, of, b"") for image, of in zip(found, identities, strict=True) if of]
     return {identity: name for identity, (name, _) in names_of_files(folder, kept).items()}
 
 

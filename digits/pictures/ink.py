@@ -12,9 +12,7 @@ from digits.pictures.paper import paper, without_rules
 
 DIGIT_SIDE = 20  # of the box that MNIST's digits are scaled to fit
 LEAST_CONTRAST = 0.035  # of black to white; JPEG's blocks on an empty page stay below, all but 2 in 100
-DEEPEST = (
-    0.2  # of the picture's shorter side, for what lies along its rim: a table; digits that are cropped reach further
-)
+DEEPEST = 0.2  # of the picture's shorter side, for a table that lies along its rim; cropped digits reach further
 LEAST_SIDE = 0.03  # of the picture's longer side, for a digit; what is smaller is dust
 MOST_PARTS = 15  # of a digit in whole strokes; what has more is dotted, hatched or noise
 # Measured on 40 images of each of 23 kinds of drawings and 8 without a digit, kinds of benchmarks.pictures:
@@ -258,9 +256,8 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
     ]
     met = sorted(np.median((np.diff(way.astype(int), axis=0, prepend=0) == 1).sum(axis=0)) for way in (box, box.T))
     long = sum(max(size) > 0.6 * side for size in sizes)
-    if (
-        met[1] > 4.5 or met[0] > 3.5 or long > 2 or max(ends) > MOST_ENDS
-    ):  # an eight: 4 down, 2 across; a slashed zero: 3, 3
+    # An eight is met 4 times down and twice across, a slashed zero 3 times and 3.
+    if met[1] > 4.5 or met[0] > 3.5 or long > 2 or max(ends) > MOST_ENDS:
         raise Rules("shows no digit: lines or a pattern all over it")
 
     outline = whole & ~ndimage.binary_erosion(whole)  # the picture's rim is part of it

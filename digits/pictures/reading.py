@@ -210,6 +210,14 @@ def read_one(path: Path, framing: Framing, shape: tuple[int, int, int]) -> Read:
         return Read(b"", b"", f"cannot be read: {error.strerror or error}")
 
 
+def identify(path: Path) -> bytes:
+    """The identity of what an image file shows; empty where it cannot be read."""
+    try:
+        return of_picture(flattened(decode(path.read_bytes())))
+    except (Refusal, OSError):
+        return b""
+
+
 class Pile:
     """Images on disk, in a file that goes away with this: as many as there is room for, at no cost of memory.
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from digits.foundation.command import Refusal, run
 from digits.network import reproducibility
+from digits.results.answers import IN_DOUBT
 from tests.commands.serving import PNG, Server, encoded, serving, seven
 from tests.conftest import ROOT, Repository
 from tests.digits.pictures.test_several import page
@@ -60,6 +61,10 @@ def test_a_picture_without_a_digit_has_an_answer_that_says_so(server: Server):
         "error": "the picture shows no digit: nothing stands out from its background",
         "says": "I see no digit",
     }
+
+
+def test_the_page_is_in_doubt_where_the_answers_are():
+    assert f"const IN_DOUBT = {IN_DOUBT};" in (ROOT / "commands/draw/page.js").read_text()
 
 
 def test_several_digits_are_read_as_a_row_and_not_kept_as_one(server: Server):
