@@ -219,13 +219,15 @@ async function keep(label) {
 const pictures = (count) => `${count} ${count === 1 ? "picture" : "pictures"}`;
 
 async function takeBack({ class: label, name }) {
+  let refused;
   try {
     await ask(addressOf({ class: label, name }), { method: "DELETE" });
-    tell(`Took back a drawing that was kept as ${label}.`);
   } catch (error) {
-    tell(`Not taken back: ${error.message}`, true);
+    refused = error;
   }
-  await survey();
+  await survey(); // before it is told, so that what is told is seen; after a refusal too, as another page may have taken it
+  if (refused) tell(`Not taken back: ${refused.message}`, true);
+  else tell(`Took back a drawing that was kept as ${label}.`);
   ($("kept").querySelector("button") ?? canvas).focus?.();
 }
 
