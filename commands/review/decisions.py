@@ -1,9 +1,13 @@
 """What a person decides of the doubtful labels: it is in data/corrections.csv at once, and can be taken back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from commands.review.suspects import Images
 from commands.serving.pixels import data_url
@@ -11,6 +15,8 @@ from digits.data.corrections import CORRECTIONS, Correction, read_corrections, w
 from digits.foundation.command import Refusal
 
 LIKELY = 3  # classes that are shown of an image
+LOCK = Path(".dvc/tmp/corrections.lock")  # where Git does not look
+LONGEST_S = 10  # that another page may keep the file
 
 
 @dataclass(frozen=True)
@@ -123,12 +129,12 @@ class Review:
             raise Refusal("this image is none of the doubtful ones; the review was begun anew: load the page again")
         if label and label not in self.classes:
             raise Refusal(f"there is no class {label!r}")
-        rows = read_corrections()
-        if key in rows:
-            raise Refusal(f"{CORRECTIONS}, line {rows[key].line}: this image has a row already, which stays as it is")
         position = self._keys.index(key)
-        rows[key] = Correction(image, dataset, self._images.table["was"][self._places[position]], label)
-        write_corrections(rows.values())
+        with rewriting() as rows:
+            if key in rows:
+                line = rows[key].line
+                raise Refusal(f"{CORRECTIONS}, line {line}: this image has a row already, which stays as it is")
+            rows[key] = Correction(image, dataset, self._images.table["was"][self._places[position]], label)
         self._decided.append(rows[key])
         return self._view(rows, position + 1)
 
@@ -142,12 +148,11 @@ class Review:
             raise Refusal("there is no decision to take back")
         last = self._decided[-1]
         key = last.dataset, last.image
-        rows = read_corrections()
-        if rows.get(key) != last:
-            self._decided.pop()
-            raise Refusal(f"{CORRECTIONS}: the row of {last.image} was changed since, and stays as it is")
-        del rows[key]
-        write_corrections(rows.values())
+        with rewriting() as rows:
+            if rows.get(key) != last:
+                self._decided.pop()
+                raise Refusal(f"{CORRECTIONS}: the row of {last.image} was changed since, and stays as it is")
+            del rows[key]
         self._decided.pop()
         return self._view(rows, self._keys.index(key))
 
@@ -181,6 +186,24 @@ class Review:
     def _seen(self, place: int) -> str:
         pixels = self._images.pixels[place]
         return data_url(pixels, self._images.task.ink)
+
+
+@contextmanager
+def rewriting() -> Iterator[dict[tuple[str, str], Correction]]:
+    """The rows of data/corrections.csv, which are written when the block ends; another page's have to wait for it.
+
+    Raises:
+        Refusal: the file cannot be read or written, or somebody keeps it for longer than that takes.
+    """
+    try:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(LOCK).acquire(timeout=LONGEST_S)
+    except OSError as error:
+        raise Refusal(f"{CORRECTIONS} cannot be written: {LOCK}: {error.strerror or error}") from error
+    with lock:
+        rows = read_corrections()
+        yield rows
+        write_corrections(rows.values())
 
 
 def doubtful(ranked: pd.DataFrame, least: int) -> pd.DataFrame:

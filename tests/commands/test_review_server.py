@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.conftest import Repository
 pytest.importorskip("fastapi", reason="needs the pages' packages: make .venv/installed-draw")
 pytest.importorskip("uvicorn", reason="needs the pages' packages: make .venv/installed-draw")
 
-from commands.review.decisions import Review, doubtful
+from commands.review.decisions import Review, doubtful, rewriting
 from commands.review.server import application
 from tests.commands.doubts import IDENTITIES, review
 
@@ -160,6 +161,26 @@ def test_a_row_that_somebody_else_wrote_for_the_image_stays_as_it_is(page: Page)
     sentence = "data/corrections.csv, line 2: this image has a row already, which stays as it is"
     assert (answer.status, answer.error) == (422, sentence)
     assert rows() == [(IDENTITIES[0], LABEL, "2")]
+
+
+def test_of_two_pages_at_once_neither_writes_over_the_other(empty: Path):
+    one, other = review(DIGITS), review(DIGITS)
+    with ThreadPoolExecutor(1) as pool:
+        with rewriting() as between_reading_and_writing:
+            decision = pool.submit(other.decide, "made-up", IDENTITIES[1], "6")
+            with pytest.raises(TimeoutError):
+                decision.result(timeout=0.3)
+            row = Correction(IDENTITIES[0], "made-up", LABEL, TRUTH)
+            between_reading_and_writing["made-up", IDENTITIES[0]] = row
+        decision.result()
+    assert [row[0] for row in rows()] == IDENTITIES[:2]
+    assert one.view().left == 4
+
+
+def test_a_page_that_keeps_the_file_is_told(empty: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("commands.review.decisions.LONGEST_S", 0.1)
+    with rewriting(), pytest.raises(Refusal, match="cannot be written: .*lock: .* could not be acquired"):
+        review(DIGITS).decide("made-up", IDENTITIES[0], TRUTH)
 
 
 def test_a_row_that_was_changed_since_is_not_taken_back(page: Page):
