@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DIGITS = Task([str(digit) for digit in range(10)], "digit")
 ROOT = Path(__file__).parent.parent
 MADE_ONCE = ["reader", "one_epoch", "another_network", "queued", "disturbed", "finished", "fresh"]  # see below
-SLOW = {"another_network", "chromium", "disturbed", "one_epoch", "queued"}  # a second run of the pipeline, or a browser
+SLOW = {"another_network", "chromium", "disturbed", "one_epoch"}  # a second run of the pipeline, or a browser
 LEFT = pytest.StashKey[int]()  # how many tests were left out
 WARM = ["dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.executor.local", "dvc_http", "networkx",
         "matplotlib.backends.backend_agg", "matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection",
@@ -175,7 +175,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def later(item: pytest.Item) -> int:
         needed = getattr(item, "fixturenames", ())
-        return next((place for place, name in enumerate(MADE_ONCE) if name in needed), len(MADE_ONCE))
+        short = len(MADE_ONCE) + (item.get_closest_marker("slow") is None)  # a long one at the end would run alone
+        return next((place for place, name in enumerate(MADE_ONCE) if name in needed), short)
 
     items.sort(key=later)
 

@@ -67,7 +67,7 @@ def joined(fresh: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repos
 JOIN = "  digits-and-own:\n    kind: join\n    of:\n    - digits\n"
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_person_teaches_it_their_hand(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "repository")
     before = metrics(repository, "data")["sources"]["own"]
@@ -281,7 +281,7 @@ def test_colored_pictures_of_three_classes_are_learned_as_the_readme_says(fresh:
         path = tmp_path / "my-things" / name / f"of {number % 24}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 300")
+    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 120")
     repository.commit("Less to wait for")
     chapter = (ROOT / "README.md").read_text().partition("## Teach it photographs")[2]
     add, learn, ask, by_hand = re.findall(r"^```sh\n(.*?)^```$", chapter, re.M | re.DOTALL)[0].splitlines()

@@ -50,8 +50,8 @@ def lock(repository: Repository, experiment: str) -> str:
     return repository.run("git", "show", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment}:dvc.lock")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["dropout", pytest.param("mlp", marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
     queued: Repository, fresh: Repository, tmp_path: Path, name: str
 ):
@@ -68,7 +68,7 @@ def test_a_clone_elsewhere_gives_the_bytes_of_a_queued_experiment(
     assert json.loads((other.path / "metrics/test.json").read_text())["accuracy"] > {"mlp": 0.5, "dropout": 0.9}[name]
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_queued_experiment_is_compared_and_applied(queued: Repository, tmp_path: Path):
     repository = queued.copy(tmp_path / "repository")
     changed = json.loads(repository.dvc("params", "diff", "mlp", "dropout", "--json"))["params.yaml"]

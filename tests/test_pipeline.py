@@ -71,7 +71,7 @@ def test_what_was_committed_by_force_does_not_come_back_for_another_split(reposi
     assert metrics(repository, "data")["validation"] > 4 * held_out
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_an_experiment_may_keep_its_best_epoch_and_end_early(repository: Repository):
     recipe = {"epochs": 30, "keep": "best", "patience": 1}
     settings = [word for name, value in recipe.items() for word in ("-S", f"networks.convnet.{name}={value}")]

@@ -101,7 +101,7 @@ def test_the_nearest_are_those_of_the_same_direction(layers: list[str]):
     assert not relatives.nearest(features, np.array([2]), np.array([2]), 3).size
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: Repository, tmp_path):
     repository = finished.copy(tmp_path / "repository")
     folder = repository.path / "data/own/images"

@@ -303,7 +303,7 @@ def test_what_keeps_the_page_from_opening_is_said_before_the_minutes_go_by(
         command.main()
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_the_page_of_another_dataset_writes_into_the_project(fresh: Repository, tmp_path: Path):
     repository = fresh.copy(tmp_path / "repository")
     with serving(repository, "digits", "--page", command="review", patience=600) as server:

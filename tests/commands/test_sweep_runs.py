@@ -1,6 +1,7 @@
 """Sweeps on this machine alone: what they leave, what they refuse, how they end."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,7 +29,8 @@ pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 ACTIVATION = "networks.mlp.layers.1.Dense.activation"
 ONE_EPOCH = {"network": ["mlp"], "networks.mlp.epochs": [1]}
 UNITS = "networks.mlp.layers.1.Dense.units"
-ONE_GOOD = ONE_EPOCH | {ACTIVATION: ["relu", "nosuch"], UNITS: [256, 10**9]}  # the latter fit into no memory
+ONE_GOOD = ONE_EPOCH | {ACTIVATION: ["relu", "nosuch"]}
+ALL_BAD = ONE_EPOCH | {ACTIVATION: ["relu", "nosuch"], UNITS: [10**9]}  # which fit into no memory
 
 
 @pytest.fixture
@@ -46,17 +48,16 @@ def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_
     quiet: Repository, tmp_path: Path
 ):
     file = write_sweep(quiet, space=ONE_GOOD)
-    assert len(sweep(quiet, file, "--dry-run").splitlines()) == 4
+    assert len(sweep(quiet, file, "--dry-run").splitlines()) == 2
     printed = sweep(quiet, file)
-    assert "1 done, 0 stopped, 3 failed, 0 running of 4" in printed
+    assert "1 done, 0 stopped, 1 failed, 0 running of 2" in printed
     assert "Could not interpret activation function identifier: nosuch" in printed
-    assert "OOM when allocating tensor with shape[784,1000000000]" in printed
     (name,) = experiments(quiet)
     assert name in quiet.dvc("exp", "show", "--csv")
     assert f"to have it: dvc exp apply {name} && dvc repro" in printed
     assert (quiet.path / "sweeps/tried/picture.png").stat().st_size > 10_000
     ranking = (quiet.path / "sweeps/tried/ranking.csv").read_text()
-    assert [line.split(",")[:2] for line in ranking.splitlines()[1:]] == [["1", "done"], *[["", "failed"]] * 3]
+    assert [line.split(",")[:2] for line in ranking.splitlines()[1:]] == [["1", "done"], ["", "failed"]]
     assert list(Path(quiet.environment["TMPDIR"]).iterdir()) == []
 
     assert "--resume goes on" in sweep(quiet, file, fails=True)
@@ -73,7 +74,7 @@ def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_
     assert "Running stage 'train'" not in quiet.dvc("repro")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_part_of_a_larger_repository_is_swept_and_its_missing_data_made_anew(quiet: Repository, tmp_path: Path):
     part = as_a_part(quiet, tmp_path / "whole")
     (tmp_path / "whole/whole.txt").write_text("of no concern to trials")
@@ -96,7 +97,7 @@ def test_data_that_cannot_be_had_is_told_before_the_first_trial(quiet: Repositor
     )
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
     quiet.dvc("exp", "run", "-n", "mine", "-S", "network=mlp", "-S", "networks.mlp.epochs=1", "evaluate")
     quiet.run("git", "checkout", "--quiet", "--force", ".")
@@ -105,9 +106,10 @@ def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
     assert list(experiments(quiet)) == ["mine"]
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_sweep_of_failures_alone_ends_with_1(quiet: Repository):
-    printed = sweep(quiet, write_sweep(quiet, space=ONE_EPOCH | {ACTIVATION: ["nosuch"]}), fails=True)
+    printed = sweep(quiet, write_sweep(quiet, space=ALL_BAD), fails=True)
+    assert "OOM when allocating tensor with shape[784,1000000000]" in printed
     assert "error: no setting was trained with all its seeds; sweeps/tried/ranking.csv says why" in printed
 
 
@@ -147,7 +149,8 @@ def test_what_is_interrupted_says_one_line_and_leaves_nothing_running(
     else:
         process.send_signal(command)
     printed, said = process.communicate(timeout=60)
-    assert (printed, said) == ("", "interrupted\n" if command == signal.SIGINT else "")
+    counted = re.fullmatch(r"(0 done, 0 stopped, 0 failed, \d running of 2\n)*", printed)  # of a slow machine
+    assert (bool(counted), said) == (True, "interrupted\n" if command == signal.SIGINT else ""), printed
     assert process.returncode == (130 if command == signal.SIGINT else 1)  # the latter is Ray's
     wait_for(lambda: not processes(quiet.environment["TMPDIR"]), 10)
     assert list(clones.iterdir()) == []
