@@ -53,6 +53,17 @@ def texture(seed: int) -> Image.Image:
     return Image.fromarray((128 + 50 * fine / fine.std()).clip(0, 255).astype(np.uint8))
 
 
+def fabric(seed: int) -> Image.Image:
+    """Checks or stripes of some width, direction and contrast with a sensor's noise, 96 x 96."""
+    generator = np.random.default_rng(seed)
+    angle, width, contrast = generator.uniform((0, 4, 10), (np.pi, 9, 40))
+    down, across = np.indices((96, 96)) / 96
+    ways = (across * np.cos(angle) + down * np.sin(angle), down * np.cos(angle) - across * np.sin(angle))
+    signs = np.sign(np.sin(2 * np.pi * width * np.array(ways[: 1 + seed % 2]))).prod(axis=0)
+    noisy = generator.uniform(80, 170) + contrast * signs + generator.normal(size=signs.shape) * 4
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
 def saved(picture: Image.Image, form: str, **options: object) -> Image.Image:
     """The picture as it comes back from a file."""
     file = io.BytesIO()
@@ -91,6 +102,7 @@ def main() -> None:
         "drawings by pen": (5000, pen_drawing),
         "photographs": (5000, photograph),
         "textures": (5000, texture),
+        "stripes and checks": (5000, fabric),
     }
     rows = []
     for kind, (count, picture) in kinds.items():

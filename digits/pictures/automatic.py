@@ -20,6 +20,7 @@ SAMPLE = 200  # pictures that are looked at, by their content, so that no name d
 WHOLE_SIDE = 32  # pixels; 48 take twice the time and tell hands, letters and textures apart no better
 NO_DIGITS = 0.2  # share without a digit from which on pictures are no digits: 0.03 of strangers' digits, 0.45 of hands
 MOSTLY = 0.5  # share in bright colors from which on they are none: 0.05 of strangers' digits, 0.96 of painted letters
+WIDE = 2  # times its height that is wider than any digit: a bar across the picture, where it stands may be all it tells
 BRIGHT, TINTED = 16, 4  # of 255, by which the channels of half of a picture's pixels differ
 COARSE = 8  # pixels a side at which pictures are alike or not, whatever moved by one or two
 ALIKE = 0.5  # of the median difference of two pictures of a class: what differs less is alike
@@ -114,8 +115,8 @@ def look_at(path: Path) -> Seen | None:
     size = picture.size
     small = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX)).astype(int)
     try:
-        prepare(content)
-        digit = True
+        rows, columns = np.nonzero(prepare(content) > np.float32(0.5))[:2]
+        digit = bool(np.ptp(columns) < WIDE * (np.ptp(rows) + 1))
     except Refusal:
         digit = False
     return Seen(size, digit, float(np.median(small.max(axis=2) - small.min(axis=2))))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.identity import pen_drawing, saved
+from benchmarks.identity import fabric, pen_drawing, photograph, saved
 from digits.data import identity
 from digits.pictures.decoding import flattened
 
 GENERATOR = np.random.default_rng(0)
 DRAWINGS = [pen_drawing(seed) for seed in range(40)]
-PATTERNS = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 60, 3), np.uint8)) for seed in range(20)]
+PHOTOGRAPHS = [photograph(seed) for seed in range(20)]
 
 
 def known_as(picture: Image.Image) -> bytes:
@@ -32,7 +32,7 @@ def turned(picture: Image.Image) -> Image.Image:
     return saved(picture.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
 
 
-@pytest.mark.parametrize("pictures", [DRAWINGS, PATTERNS], ids=["drawings", "patterns"])
+@pytest.mark.parametrize("pictures", [DRAWINGS, PHOTOGRAPHS], ids=["drawings", "photographs"])
 @pytest.mark.parametrize(
     "change",
     [
@@ -57,15 +57,23 @@ def test_a_drawing_is_the_same_in_white_on_black():
     assert known_as(ImageOps.invert(DRAWINGS[0])) == known_as(DRAWINGS[0])
 
 
-@pytest.mark.parametrize("pictures", [DRAWINGS, PATTERNS], ids=["drawings", "patterns"])
+@pytest.mark.parametrize("pictures", [DRAWINGS, PHOTOGRAPHS], ids=["drawings", "photographs"])
 def test_a_good_jpeg_is_mostly_the_same(pictures: list):
     same = [known_as(saved(picture, "JPEG", quality=95)) == known_as(picture) for picture in pictures]
     assert np.mean(same) > 0.5
 
 
 def test_different_pictures_are_different():
-    pictures = [*DRAWINGS, *PATTERNS, *(Image.new("RGB", (9, 9), color) for color in ("red", "blue", (250, 0, 0)))]
+    pictures = [*DRAWINGS, *PHOTOGRAPHS, *(Image.new("RGB", (9, 9), color) for color in ("red", "blue", (250, 0, 0)))]
     assert len({known_as(picture) for picture in pictures}) == len(pictures)
+
+
+def test_patterns_finer_than_the_coarse_form_are_different(monkeypatch: pytest.MonkeyPatch):
+    patterns = [fabric(seed) for seed in range(100)]
+    assert len({known_as(picture) for picture in patterns}) == len(patterns)
+    assert [known_as(saved(picture, "BMP")) for picture in patterns[:9]] == [*map(known_as, patterns[:9])]
+    monkeypatch.setattr(identity, "TELLING", 0)
+    assert len({known_as(picture) for picture in patterns}) < len(patterns)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ def test_keras_itself_loads_what_was_saved(tmp_path: Path):
 def test_the_newest_release_of_keras_and_older_ones_load_each_network(release: str, tmp_path: Path):
     images, answers = some_images(5), {}
     for name, network in read_parameters().networks.items():
+        if release == "keras==3.5.0" and any(layer.name == "RandomContrast" for layer in network.layers):
+            continue  # which had no value_range then
         model = built(network)
         archive.save(archive.Classifier(model, DIGITS), tmp_path / f"{name}.keras")
         answers[name] = model(images, training=False).numpy()

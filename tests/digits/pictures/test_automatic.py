@@ -47,6 +47,14 @@ def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, c
     assert lines[2] == f"pictures of 160 x 120 pixels become images of 32 x 32, {told}"
 
 
+def test_bars_across_the_picture_are_taken_whole_as_their_place_may_be_all_they_tell(tmp_path: Path):
+    for place in range(10):
+        spectrum = np.full((96, 128), 30, np.uint8)
+        spectrum[8 * place + 4 : 8 * place + 8] = 200
+        Image.fromarray(spectrum).save(tmp_path / f"{place}.png")
+    assert settled(tmp_path).framing == "whole"
+
+
 def test_what_params_yaml_says_is_so(tmp_path: Path):
     photographs(tmp_path, 3)
     wanted = Folder(kind="folder", framing="whole", side=40, color=False)
