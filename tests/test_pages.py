@@ -21,7 +21,6 @@ from tests.conftest import ROOT, Repository
 from tests.hand import write_hand
 
 CLASSROOM = "classroom.md"
-JOIN = "  mnist-and-own:\n    kind: join\n    of:\n    - digits\n"
 ELSEWHERE = {"make test", "make test-all", "make lint", "make bench", "make torture", "make bench QUICK=1", "make draw"}
 """What a test of the tests cannot run, or what takes long and is run before a release."""
 
@@ -72,7 +71,7 @@ def furnished(repository: Repository) -> Repository:
 @pytest.mark.slow
 def test_the_readmes_commands_work_for_other_digits(finished: Repository, tmp_path: Path):
     repository = furnished(finished.copy(tmp_path / "clone"))
-    repository.replace("params.yaml", "  mnist-and-own:\n    kind: join\n    of:\n    - mnist\n", JOIN)
+    repository.replace("params.yaml", "    of:\n    - mnist\n", "    of:\n    - digits\n")
     repository.dvc("repro")
     repository.commit("Join what is here")
     type_in(repository, ROOT / "README.md", compared=False)

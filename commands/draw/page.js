@@ -219,15 +219,16 @@ async function keep(label) {
 const pictures = (count) => `${count} ${count === 1 ? "picture" : "pictures"}`;
 
 async function takeBack({ class: label, name }) {
-  let refused;
+  let outcome = [`Took back a drawing that was kept as ${label}.`];
   try {
     await ask(addressOf({ class: label, name }), { method: "DELETE" });
   } catch (error) {
-    refused = error;
+    outcome = [`Not taken back: ${error.message}`, true];
   }
-  await survey(); // before it is told, so that what is told is seen; after a refusal too, as another page may have taken it
-  if (refused) tell(`Not taken back: ${refused.message}`, true);
-  else tell(`Took back a drawing that was kept as ${label}.`);
+  // First, so that what is told is seen; after a refusal too, as another page may have taken it. Where nobody answers, the
+  // list stays as it is.
+  await survey().catch(() => {});
+  tell(...outcome);
   ($("kept").querySelector("button") ?? canvas).focus?.();
 }
 

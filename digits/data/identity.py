@@ -22,7 +22,7 @@ REACH = 2.6  # times the root mean square distance of what is shown from its mid
 WAVES = 10  # half waves across that, from 0 up; of each pair, those that add up to less than WAVES are taken
 PAGE = 0.5  # of a picture that is empty page, at least, where something is drawn on one
 STEP, WHOLE_STEP = 0.03, 1.5  # of a wave in a drawing's coarse form, and in that of a picture all over
-TELLING = 24  # bits at least in the waves of a picture all over: 87 of hands, 68 of noise, 0 of fine stripes
+TELLING = 24  # bits at least in the waves of a picture all over: 87 of hands, 17 of white noise, 0 of fine stripes
 SIZE_STEP = 0.25  # of the logarithm of how much of the picture it takes; a step is a fifth more
 COLOR_STEP = 24  # levels of 255
 

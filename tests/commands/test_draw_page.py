@@ -352,6 +352,23 @@ def test_a_click_keeps_too_and_what_is_kept_can_be_taken_back(paper: Paper, home
     assert paper.page.locator("#kept img").count() == 1
 
 
+def test_what_cannot_be_taken_back_is_told_though_the_server_is_gone(chromium: Any, server: Server, home: Repository):
+    page = chromium.new_context(**DESKTOP).new_page()
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(server.address)
+    page.wait_for_selector("#bars li")
+    paper = Paper(page)
+    paper.draw(DIGITS["1"])
+    paper.page.keyboard.press("1")
+    paper.told("Kept as 1")
+    paper.page.route("**/kept**", lambda route: route.abort())
+    paper.page.get_by_role("button", name="Take back this drawing of 1").click()
+    paper.told("Not taken back: ")
+    assert (len(kept(home)), failed) == (1, [])
+    page.context.close()
+
+
 def test_the_next_digit_may_be_begun_before_the_last_one_is_kept(paper: Paper, home: Repository):
     paper.page.route("**/keep?*", lambda route: (paper.draw(DIGITS["1"]), route.continue_()))
     paper.draw(DIGITS["7"])
