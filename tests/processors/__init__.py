@@ -10,7 +10,8 @@ import shutil
 import struct
 import subprocess
 import sysconfig
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 KIB, MIB = 2**10, 2**20
@@ -35,7 +36,7 @@ PROCESSORS = {
 LIBRARIES = {
     "tensorflow/libtensorflow_cc.so.2": (
         r"Xbyak4util3Cpu|cpuinfo_x86|x86CPUInfo|SupportedTargets|queryCacheSizes|get_available_features|"
-        r"__cpu_indicator_init|3x643amx.*(?:palette|max_)"
+        r"__cpu_indicator_init|3x643amx.*(palette|max_)"
     ),
     "tensorflow/libtensorflow_framework.so.2": (
         r"sys14getHostCPUName|getHostCPUFeatures|getVendorSignature|queryCacheSizes|port.*CPUID"
@@ -81,35 +82,23 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def asking(library: Path, content: bytes | bytearray, functions: str) -> Iterator[tuple[int, str]]:
-    """Where in the file the instructions stand, by disassembling it, or those functions of it."""
-    stretches = [(0, 2**63 - 1)]
-    if functions:
-        named = subprocess.run(["nm", "-S", "--defined-only", library], check=True, capture_output=True, text=True)
-        found = re.findall(rf"^(\w+) (\w+) [tTwW] .*(?:{functions})", named.stdout, re.MULTILINE)
-        stretches = close_together((int(begin, 16), int(begin, 16) + int(size, 16)) for begin, size in found)
-        assert stretches, f"{library} has none of the functions {functions}"
+    """Where in the file the instructions stand, by disassembling those of its functions that hold their bytes."""
+    named = subprocess.run(["nm", "-S", "--defined-only", library], check=True, capture_output=True)
+    some = subprocess.run(["grep", "-E", functions], input=named.stdout, check=False, capture_output=True).stdout
+    found = set(re.findall(r"^(\w+) (\w+) [tTwWiu] ", some.decode(), re.MULTILINE))
+    assert found, f"{library} has none of the functions {functions}"
     segments = list(loaded(content))
-    for start, stop in stretches:
-        limits = [f"--start-address={start}", f"--stop-address={stop}"]
-        command = ["objdump", "-d", "--no-show-raw-insn", *limits, library]
-        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        for address, instruction in re.findall(r"^\s*(\w+):\s+(cpuid|xgetbv)", listing, re.MULTILINE):
-            at = int(address, 16)
-            yield (
-                next(at - begin + offset for offset, begin, size in segments if begin <= at < begin + size),
-                instruction,
-            )
-
-
-def close_together(stretches: Iterable[tuple[int, int]], gap: int = MIB) -> list[tuple[int, int]]:
-    """The same with those joined that are near each other, as each call of objdump takes seconds."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(stretches):
-        if joined and start - joined[-1][1] < gap:
-            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
-        else:
-            joined.append((start, stop))
-    return joined
+    with tempfile.NamedTemporaryFile() as function:
+        for address, size in sorted((int(address, 16), int(size, 16)) for address, size in found):
+            place = next(address - begin + offset for offset, begin, length in segments if 0 <= address - begin < length)
+            code = content[place : place + size]
+            if not any(old in code for old, _ in INSTRUCTIONS.values()):
+                continue
+            Path(function.name).write_bytes(code)
+            command = ["objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "--no-show-raw-insn", function.name]
+            listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            for at, instruction in re.findall(r"^\s*(\w+):\s+(cpuid|xgetbv)", listing, re.MULTILINE):
+                yield place + int(at, 16), instruction
 
 
 def loaded(content: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
