@@ -90,7 +90,8 @@ def asking(library: Path, content: bytes | bytearray, functions: str) -> Iterato
     segments = list(loaded(content))
     with tempfile.NamedTemporaryFile() as function:
         for address, size in sorted((int(address, 16), int(size, 16)) for address, size in found):
-            place = next(address - begin + offset for offset, begin, length in segments if 0 <= address - begin < length)
+            offset, begin = next((at, begin) for at, begin, length in segments if begin <= address < begin + length)
+            place = address - begin + offset
             code = content[place : place + size]
             if not any(old in code for old, _ in INSTRUCTIONS.values()):
                 continue
