@@ -151,7 +151,7 @@ def test_files_of_other_names_change_the_names_alone(joined: Repository, tmp_pat
     assert after.drop(columns="file").equals(before.drop(columns="file"))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_data_to_test_on_alone_are_not_trained_on(joined: Repository, tmp_path: Path):
     repository = joined.copy(tmp_path / "repository")
     repository.replace("params.yaml", "      own: 10\n", "      own: 0\n")
@@ -234,7 +234,7 @@ def typeset(letter: str, generator: np.random.Generator) -> np.ndarray:
     return np.asarray(image)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_47_symbols_of_20_x_36_pixels_come_from_a_server(fresh: Repository, tmp_path: Path):
     repository = fresh.copy(tmp_path / "repository")
     generator = np.random.default_rng(0)
@@ -281,7 +281,7 @@ def test_colored_pictures_of_three_classes_are_learned_as_the_readme_says(fresh:
         path = tmp_path / "my-things" / name / f"of {number % 24}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 120")
+    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 80")
     repository.commit("Less to wait for")
     chapter = (ROOT / "README.md").read_text().partition("## Teach it photographs")[2]
     add, learn, ask, by_hand = re.findall(r"^```sh\n(.*?)^```$", chapter, re.M | re.DOTALL)[0].splitlines()

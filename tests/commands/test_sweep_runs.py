@@ -113,7 +113,7 @@ def test_a_sweep_of_failures_alone_ends_with_1(quiet: Repository):
     assert "error: no setting was trained with all its seeds; sweeps/tried/ranking.csv says why" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_weak_trials_are_stopped_early_and_leave_no_experiment(quiet: Repository):
     rates = {
         "network": ["mlp"],
