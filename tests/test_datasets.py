@@ -281,7 +281,7 @@ def test_colored_pictures_of_three_classes_are_learned_as_the_readme_says(fresh:
         path = tmp_path / "my-things" / name / f"of {number % 24}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    repository.replace("params.yaml", "least_steps: 2000", "least_steps: 80")
+    repository.replace("params.yaml", "least_steps: 1000", "least_steps: 80")
     repository.commit("Less to wait for")
     chapter = (ROOT / "README.md").read_text().partition("## Teach it photographs")[2]
     add, learn, ask, by_hand = re.findall(r"^```sh\n(.*?)^```$", chapter, re.M | re.DOTALL)[0].splitlines()
