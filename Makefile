@@ -4,6 +4,9 @@ ifneq ($(findstring :,$(CURDIR)),)
 $(error $(CURDIR) has a colon in its path, which ends a folder's name in PATH: move the clone to another folder)
 endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# What make runs keeps what Python compiles; where nothing is to be kept, `make install` alone compiles all before.
+unexport PYTHONDONTWRITEBYTECODE
+install: export KEEPS_NOTHING := $(PYTHONDONTWRITEBYTECODE)
 
 .PHONY: help
 help: ## list what can be made

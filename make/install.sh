@@ -52,24 +52,21 @@ make_environment() {
         set -- python3 python3.13 python3.12 python3.11
     fi
     for python; do
-        fits "$python" && run "$python" -m venv .venv && return
+        fits "$python" && run "$python" -m venv --without-pip .venv && return
     done
-    rm -rf .venv # Debian's Python without python3-venv begins one and cannot end it
+    rm -rf .venv
 }
 
-# uv, into .uv, by the first pip that there is, of whatever Python.
+# uv, into .uv, by the first pip that there is, of whatever Python: its own, or else that of an environment.
 bring_uv() {
     rm -rf .uv
-    if [ -e .venv ]; then
-        set -- .venv/bin/python -m pip install --target .uv
-    elif run python3 -m venv .uv; then
-        set -- .uv/bin/python -m pip install
-    else
+    set -- --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-uv.txt
+    run python3 -m pip install --target .uv "$@" || {
+        refuse_other_hash requirements-uv.txt
         rm -rf .uv
-        set -- python3 -m pip install --target .uv
-    fi
-    run "$@" --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-uv.txt &&
-        cp requirements-uv.txt .uv
+        run python3 -m venv .uv && run .uv/bin/python -m pip install "$@"
+    } || return
+    cp requirements-uv.txt .uv
 }
 
 # What an installation that did not end has left out cannot be seen.
@@ -98,17 +95,18 @@ if [ "$uv" ]; then
     if [ ! -e .venv ]; then
         run "$uv" venv --quiet --python "${PYTHON:->=3.11,<3.14}" .venv ||
             refuse "no Python 3.11, 3.12 or 3.13 is here, and uv, which downloads one, failed: $(reason)"
-        .venv/bin/python -m ensurepip --default-pip >/dev/null 2>&1 # for whoever types pip
     fi
     rm -f .venv/installed .venv/installed-dev
     # Python compiles what it imports when it first does, half of all that there is, unless it is told to keep nothing.
-    run "$uv" pip install --quiet ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python .venv/bin/python \
+    run "$uv" pip install --quiet ${KEEPS_NOTHING:+--compile-bytecode} --python .venv/bin/python \
         --require-hashes -r "$requirements" --build-constraint "$requirements" && exit
     refuse_other_hash "$requirements"
 fi
 
-[ -e .venv ] || refuse "needs uv, or Python 3.11, 3.12 or 3.13 with venv and pip (python3-venv on Debian): $(reason)"
-echo "uv cannot install here ($(reason)): pip does, which takes longer"
+why=$(reason)
+[ -e .venv/bin/pip ] || { [ -e .venv ] && run .venv/bin/python -m ensurepip --default-pip; } ||
+    refuse "needs uv, or Python 3.11, 3.12 or 3.13 with venv and pip (python3-venv on Debian): $(reason)"
+echo "uv cannot install here ($why): pip does, which takes longer"
 rm -f .venv/installed .venv/installed-dev
 set -- .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 sed -n '/^setuptools==/,/[^\\]$/p' "$requirements" >.venv/setuptools.txt
