@@ -5,16 +5,25 @@
 # `stages.fetch` ends with 69 for that reason alone. DVC ends with a code of its own and names the stage's on its last line.
 set -u
 cd "$(dirname "$0")/.." || exit
+compiling=
 said=$(mktemp -d) || exit
-trap 'rm -rf "$said"' EXIT
+trap 'kill $compiling 2>/dev/null; rm -rf "$said"' EXIT
 trap 'exit 130' INT # bash as sh would go on, as DVC ends in its own way after Ctrl-C
 trap 'exit 143' TERM
+
+# In a new environment another core compiles what `train` imports, most of all, while the first stages run.
+set -- .venv/lib/python3*/site-packages/keras/__pycache__
+if [ ! -e "$1" ]; then
+    python -c 'import stages.train' >/dev/null 2>&1 &
+    compiling=$!
+fi
 
 mkfifo "$said/stderr" || exit
 tee -i "$said/log" <"$said/stderr" >&2 &
 dvc repro 2>"$said/stderr"
 code=$?
 wait
+compiling=
 
 if [ "$code" != 0 ]; then
     if [ -e data/own/images.dvc ] && [ ! -e data/own/images ]; then # of which DVC says "missing data 'source'"

@@ -195,6 +195,24 @@ def test_ctrl_c_in_fetch_is_no_missing_source(newcomer: Repository, shell: str):
     assert not has_fallen_back(newcomer, interrupted(newcomer, *REPRO, shell))
 
 
+@pytest.mark.slow
+def test_what_is_compiled_meanwhile_in_a_new_environment_ends_with_ctrl_c(newcomer: Repository, shell: str):
+    """The environment is that of the tests, by PATH: the clone's own has nothing compiled, as it has nothing."""
+    (newcomer.path / ".venv").unlink()
+    (newcomer.path / ".venv").mkdir()
+    fetch_that(newcomer, BEGINS)
+    (newcomer.path / "stages/train.py").write_text(
+        "import os, pathlib, time\npathlib.Path('compiles').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    with at_work(newcomer, *REPRO, shell) as process:
+        while not (compiles := newcomer.path / "compiles").exists() or not compiles.read_text():
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    pid = compiles.read_text()
+    assert not Path("/proc", pid).exists() or "\nState:\tZ" in Path("/proc", pid, "status").read_text()
+
+
 @pytest.mark.parametrize("file", [file.name for file in ROOT.glob("requirements*.txt")])
 def test_every_requirement_is_pinned_and_has_its_hashes(file: str):
     requirements = (ROOT / file).read_text().replace("\\\n", "").splitlines()
