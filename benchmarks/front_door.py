@@ -2,8 +2,8 @@
 
 Usage: MNIST_MIRROR=... python -m benchmarks.front_door
 
-Runs it in three clones of HEAD, one after the other. Packages come from uv's cache where they are in it. Writes the medians
-to benchmarks/results/front_door.csv, from which `python -m benchmarks.tables` makes the table in docs/speed.md.
+Runs it in three clones of HEAD, one after the other. Packages come from uv's cache where they are in it. Writes the
+medians to benchmarks/results/front_door.csv, from which `python -m benchmarks.tables` makes the table in docs/speed.md.
 """
 
 import os

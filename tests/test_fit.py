@@ -1,6 +1,6 @@
 """Networks and optimizers drawn at random: `stages.train` makes of them what Keras's own `fit` does, or refuses them.
 
-`make torture` draws 1,000.
+`make torture` draws 200.
 """
 
 import gc
@@ -367,7 +367,7 @@ def test_a_network_trains_as_fit_trains_it_or_is_refused(shape: str, examples: i
     alike = []
 
     @given(descriptions(shape))
-    @settings(max_examples=20 * examples if TORTURE else examples)
+    @settings(max_examples=4 * examples if TORTURE else examples)
     def as_fit(network: Network) -> None:
         with suppress(Refusal):
             check(network)

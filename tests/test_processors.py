@@ -17,7 +17,7 @@ from tests.processors import PROCESSORS, environment, furnish
 from tests.test_fit import SHAPES, descriptions
 
 TORTURE = settings.get_current_profile_name() == "torture"
-RANDOM = 300 if TORTURE else 0
+RANDOM = 60 if TORTURE else 0
 SHOWN = [*PROCESSORS] if TORTURE else ["haswell"]
 
 pytestmark = [
