@@ -7,8 +7,11 @@ DVC's own page loads its chart library from the network, and is blank where ther
 the library along, as vl-convert has it: Vega, Vega-Lite and vega-embed in 900 kB.
 """
 
+import hashlib
 import json
+from contextlib import suppress
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
+from digits.foundation.checkpoint import FOLDER
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 from digits.foundation.parameters import read_parameters
@@ -33,6 +37,7 @@ TEST = Path("metrics/test.json")
 INCH = 84  # pixels of the page for an inch of a picture
 HTML, JAVASCRIPT = Path("stages/page.html"), Path("stages/page.js")
 MOST_NAMED = 100  # own pictures in the table of those that are misread
+LIBRARY = FOLDER / "chart-library.js"
 VEGA_LITE = "5.21"  # the newest of the major version that DVC's chart templates are written in
 
 
@@ -102,6 +107,28 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
     )
 
 
+def chart_library() -> str:
+    """JavaScript that defines `vegaEmbed`.
+
+    To bundle it takes three seconds. It is kept in .dvc/tmp, known by what it is made of, and by what it is.
+    """
+
+    def digest(content: str) -> str:
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    source = JAVASCRIPT.read_text()
+    made_of = digest(f"{version('vl-convert-python')} {VEGA_LITE} {source}")
+    with suppress(OSError, ValueError):  # none is kept, or no text is
+        key, _, library = LIBRARY.read_bytes().decode().partition("\n")
+        if key == f"{made_of} {digest(library)}":
+            return library
+    library = vl_convert.javascript_bundle(source, VEGA_LITE)
+    if FOLDER.parent.is_dir():
+        with suppress(Refusal):
+            write_bytes(LIBRARY, f"{made_of} {digest(library)}\n{library}".encode())
+    return library
+
+
 def main() -> None:
     chosen = read_parameters()
     data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "network", "parameters")
@@ -114,9 +141,8 @@ def main() -> None:
         "test cross-entropy": (f"{test['cross_entropy']:.4f}", ""),
         "parameters": (f"{train['parameters']:,}", ""),
     }
-    library = vl_convert.javascript_bundle(JAVASCRIPT.read_text(), VEGA_LITE)
     title, named = f"{train['network']} on {data['dataset']}", name_misread(read_predictions())
-    write_bytes(PAGE, fill(title, numbers, chosen.plot.dpi, library, named).encode())
+    write_bytes(PAGE, fill(title, numbers, chosen.plot.dpi, chart_library(), named).encode())
 
 
 if __name__ == "__main__":

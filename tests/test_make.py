@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Repository
+from tests.test_faults import wait_until
 
 REPRO = ("make", "--old-file", ".venv/installed", "repro")
 FALLBACK = "*** MNIST could not be fetched: running on the digits that come with scikit-learn instead. ***"
@@ -88,6 +90,11 @@ def shell(request: pytest.FixtureRequest, newcomer: Repository, tmp_path: Path) 
 def fetch_that(repository: Repository, does: str) -> None:
     """Put another script in the place of the stage `fetch`."""
     (repository.path / "stages" / "fetch.py").write_text(f"{does}\n")
+
+
+def has_ended(pid: str) -> bool:
+    status = Path("/proc", pid, "status")
+    return not status.exists() or "\nState:\tZ" in status.read_text()
 
 
 def has_fallen_back(repository: Repository, printed: str) -> bool:
@@ -209,8 +216,7 @@ def test_what_is_compiled_meanwhile_in_a_new_environment_ends_with_ctrl_c(newcom
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=20)
-    pid = compiles.read_text()
-    assert not Path("/proc", pid).exists() or "\nState:\tZ" in Path("/proc", pid, "status").read_text()
+    wait_until(partial(has_ended, compiles.read_text()))
 
 
 @pytest.mark.parametrize("file", [file.name for file in ROOT.glob("requirements*.txt")])

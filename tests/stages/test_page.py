@@ -36,3 +36,29 @@ def test_damaged_numbers_are_refused_by_name(workspace: Path, content: str):
     path.write_text(content)
     with pytest.raises(Refusal, match="test.json is no whole JSON of errors"):
         page.read_numbers(path, "errors")
+
+
+def test_the_chart_library_is_bundled_once_and_anew_where_it_is_another_or_damaged(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    bundled: list[str] = []
+
+    def bundle(source: str, version: str) -> str:
+        bundled.append(source)
+        return f"bundle of {source}\nfor Vega-Lite {version}"
+
+    monkeypatch.setattr(page.vl_convert, "javascript_bundle", bundle)
+    page.JAVASCRIPT.parent.mkdir(exist_ok=True)
+    page.JAVASCRIPT.write_text("one")
+    first = page.chart_library()
+    assert (page.LIBRARY.exists(), page.chart_library()) == (False, first)  # where there is no .dvc, nothing is kept
+    Path(".dvc").mkdir()
+    assert [page.chart_library(), page.chart_library()] == [first, first]
+    assert bundled == ["one"] * 3
+    page.LIBRARY.write_text(page.LIBRARY.read_text().replace("bundle of", "virus in"))
+    assert page.chart_library() == first
+    page.LIBRARY.write_bytes(b"\xff")
+    assert page.chart_library() == first
+    page.JAVASCRIPT.write_text("two")
+    assert page.chart_library() != first
+    assert bundled == ["one"] * 5 + ["two"]
