@@ -8,12 +8,15 @@ import json
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path.cwd()
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+STARTED = os.getpid()
 touched: dict[str, set[str]] = {"read": set(), "written": set(), "parameters": set()}
+by_others = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, what processes touch that the stage forks
 
 
 def name_in_repository(path: object) -> str | None:
@@ -33,10 +36,12 @@ def watch(event: str, arguments: tuple) -> None:
     """Take down what an audit event says of files."""
     if event == "open":
         name = name_in_repository(arguments[0])
-        if name and arguments[2] & WRITING:
-            touched["written"].add(name)
-        elif name and (ROOT / name).exists():
-            touched["read"].add(name)
+        if not name or not (arguments[2] & WRITING or (ROOT / name).exists()):
+            return
+        kind = "written" if arguments[2] & WRITING else "read"
+        if name not in touched[kind] and os.getpid() != STARTED:
+            by_others.write(f"{kind} {name}\n".encode())
+        touched[kind].add(name)
     elif event == "os.rename":
         source, target = name_in_repository(arguments[0]), name_in_repository(arguments[1])
         touched["written"].discard(source or "")
@@ -85,6 +90,9 @@ if __name__ == "__main__":
     try:
         runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
     finally:
+        by_others.seek(0)
+        for kind, _, name in (line.partition(" ") for line in by_others.read().decode().splitlines()):
+            touched[kind].add(name)
         # What was only passing by, a file on its way to its name, is nobody's output.
         touched["written"] = {name for name in touched["written"] if (ROOT / name).exists()}
         Path(report).write_text(json.dumps({kind: sorted(names) for kind, names in touched.items()}))

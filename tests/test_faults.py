@@ -72,7 +72,7 @@ def test_after_a_kill_the_next_run_is_right(repository: Repository):
 def test_a_training_that_was_killed_goes_on_and_ends_with_the_bytes_of_one_that_was_not(repository: Repository):
     repository.replace("digits/foundation/checkpoint.py", "LEAST_S = 10.0", "LEAST_S = 0.0")
     repository.replace("digits/foundation/checkpoint.py", "READ_A_SECOND = 200e6", "READ_A_SECOND = 1e15")
-    repository.replace("params.yaml", ONE_EPOCH[0], ONE_EPOCH[0].replace("epochs: 5", "epochs: 20"))
+    repository.replace("params.yaml", ONE_EPOCH[0], ONE_EPOCH[0].replace("epochs: 5", "epochs: 8"))
     outputs = [repository.path / name for name in ("models/model.keras", "plots/history.csv", "metrics/train.json")]
     repository.run("python", "-m", "stages.train", cold=True)
     undisturbed = [output.read_bytes() for output in outputs]

@@ -69,8 +69,8 @@ def furnished(repository: Repository) -> Repository:
 
 
 @pytest.mark.slow
-def test_the_readmes_commands_work_for_other_digits(finished: Repository, tmp_path: Path):
-    repository = furnished(finished.copy(tmp_path / "clone"))
+def test_the_readmes_commands_work_for_other_digits(two_commits: Repository, tmp_path: Path):
+    repository = furnished(two_commits.copy(tmp_path / "clone"))
     repository.replace("params.yaml", "    of:\n    - mnist\n", "    of:\n    - digits\n")
     repository.dvc("repro")
     repository.commit("Join what is here")

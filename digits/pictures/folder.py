@@ -17,12 +17,15 @@ from digits.data.identity import BYTES, draw, of_group
 from digits.data.measured import FILES
 from digits.data.raw import Loaded
 from digits.data.task import Task
-from digits.foundation.parameters import MOST_CLASSES, Folder
-from digits.pictures.automatic import in_runs, settle
+from digits.foundation.parameters import AUTO, MOST_CLASSES, Folder
+from digits.pictures.automatic import Settled, in_runs, settle
 from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
 from digits.pictures.reading import Pile, identify, in_processes, read_all
 
-MANY = 0.1  # of the pictures, that show no digit
+NO_DIGIT = "shows no digit"  # as refusals of pictures begin that can be read
+DIGITS = frozenset("0123456789")
+SOME = 0.01  # of the pictures without a digit, from which on all are other things, where their classes are no digits:
+# 0.0015 of strangers' digits, 0.026 of faint and noisy letters in 40 fonts
 FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
 
 
@@ -75,19 +78,22 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     check_counts(folder, found, problems)
     problems.refuse(folder)  # before the pictures are read, which takes its time
     paths = [image.path for image in found]
-    framing, shape, told = settle(wanted, paths)
-    print(*told, *advice, sep="\n", end="\n" if told or advice else "")
-    pile, kept = Pile(shape), []
-    for image, read in zip(found, read_all(paths, framing, shape, bar), strict=True):
-        if read.refused:
-            problems.append((image.path, read.refused))
-        else:
-            pile.append(read.pixels)
-            group = of_group(spelling(image.group)) if grouped and image.group else read.identity
-            kept.append(Kept(image, read.identity, group, hashlib.blake2b(read.pixels, digest_size=8).digest()))
+    settled = settle(wanted, paths)
+    print(*settled.told, *advice, sep="\n", end="\n" if settled.told or advice else "")
+    pile, kept, refused = read_found(found, settled, grouped, bar)
+    without = sum(why.startswith(NO_DIGIT) for _, why in refused)
+    if wanted.framing == AUTO and without > SOME * len(found) and not DIGITS.issuperset(names):
+        settled = settle(wanted.model_copy(update={"framing": "whole"}), paths)
+        print(f"framing whole: {without:,} show no digit, and they are called otherwise", *settled.told, sep="\n")
+        pile, kept, refused = read_found(found, settled, grouped, bar)
+        without = 0
+    problems.extend(refused)
     unreadable = len(problems)
-    if framing == "digit" and unreadable > MANY * len(found):
-        problems.hint = "pictures of other things than one digit each are read with datasets.own.framing: whole"
+    if without:
+        problems.hint = (
+            "pictures of other things than one digit each are read with datasets.own.framing: whole; "
+            "datasets.own.unreadable: skip leaves out what is named here"
+        )
     if wanted.unreadable == "skip":
         problems.clear()
     firsts = once(kept, problems)
@@ -106,10 +112,24 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     if why == "by their content" and (runs := in_runs(pile, [image.found.path for image in counted], labels)):
         print(runs)
     return Loaded(
-        Task(names, framing), pile, labels, as_array([image.identity for image in counted]), in_test,  # type: ignore[arg-type]
+        Task(names, settled.framing), pile, labels, as_array([image.identity for image in counted]), in_test,  # type: ignore[arg-type]
         by_content=True, duplicates=len(kept) - len(firsts), unreadable=unreadable, groups=groups if grouped else None,
         files=pd.DataFrame([files[image.identity] for image in counted], columns=list(FILES)),
     )  # fmt: skip
+
+
+def read_found(found: list[Found], settled: Settled, grouped: bool, bar: bool) -> tuple[Pile, list[Kept], Problems]:
+    """The images of the pictures that can be read, what they are, and the other pictures, each with why."""
+    pile, kept, refused = Pile(settled.shape), list[Kept](), Problems()
+    paths = [image.path for image in found]
+    for image, read in zip(found, read_all(paths, settled.framing, settled.shape, bar), strict=True):
+        if read.refused:
+            refused.append((image.path, read.refused))
+        else:
+            pile.append(read.pixels)
+            group = of_group(spelling(image.group)) if grouped and image.group else read.identity
+            kept.append(Kept(image, read.identity, group, hashlib.blake2b(read.pixels, digest_size=8).digest()))
+    return pile, kept, refused
 
 
 def files_of(folder: Path) -> dict[bytes, str]:

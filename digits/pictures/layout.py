@@ -45,7 +45,7 @@ class Problems(list[tuple[Path, str]]):
     """Files and folders that cannot be used, each with why."""
 
     hint = ""
-    """What might be done about many of them."""
+    """What might be done about them."""
 
     def refuse(self, folder: Path) -> None:
         """End with the first of them and their number, if there are any.

@@ -132,9 +132,9 @@ def begins(clones: Path) -> bool:
 @pytest.mark.parametrize(
     ("command", "moment"),
     [
-        (signal.SIGINT, training_in),
+        (signal.SIGINT, begins),
+        pytest.param(signal.SIGINT, training_in, marks=pytest.mark.torture),
         pytest.param(signal.SIGTERM, training_in, marks=pytest.mark.torture),
-        pytest.param(signal.SIGINT, begins, marks=pytest.mark.torture),
     ],
 )
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What `auto` comes to, for folders of several kinds."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,29 @@ def test_many_pictures_without_a_digit_are_refused_with_what_to_set(tmp_path: Pa
         Refusal, match="and 50 more\npictures of other things than one digit each are read with datasets.own"
     ):
         gather(tmp_path, Folder(kind="folder", framing="digit"), bar=False)
+
+
+def with_a_shade_each(folder: Path, ones: str, sevens: str) -> Path:
+    """Nine ones and nine sevens as two classes, each beside a picture of nothing: less than a look minds."""
+    write_hand(folder / "hand", 9)
+    for digit, name, turned in (("1", ones, 0), ("7", sevens, 90)):
+        (folder / "hand" / digit).rename(folder / name)
+        Image.linear_gradient("L").rotate(turned).resize((90, 90)).save(folder / name / "shade.png")
+    shutil.rmtree(folder / "hand")
+    return folder
+
+
+def test_a_picture_that_shows_no_digit_is_refused_among_digits(tmp_path: Path):
+    what_to_do = r"7/shade.png: shows no digit.*\n.*framing: whole; datasets.own.unreadable: skip"
+    with pytest.raises(Refusal, match=what_to_do):
+        gather(with_a_shade_each(tmp_path, "1", "7"), AUTOMATIC, bar=False)
+
+
+def test_among_classes_of_other_names_it_makes_all_of_them_other_things(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert gather(with_a_shade_each(tmp_path, "I", "L"), AUTOMATIC, bar=False).task.framing == "whole"
+    assert "\nframing whole: 2 show no digit, and they are called otherwise\n" in capsys.readouterr().out
 
 
 def shades(seeds: list[int], moved: float) -> np.ndarray:

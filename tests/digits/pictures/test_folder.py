@@ -126,14 +126,14 @@ def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_ar
     kept = []
     for names in (("a.jpg", "z.png"), ("z.jpg", "a.png")):
         images = tmp_path / names[0]
-        for scale in (40, 43, 47):
+        for scale in (40, 47):
             for name, picture in (("seven", seven(scale)), ("neves", ImageOps.mirror(seven(scale)))):
                 path = images / name / f"{scale} {names[0]}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 picture.save(path)
                 decode(path.read_bytes()).save(path.with_name(f"{scale} {names[1]}"))  # a draft of a JPEG is another
         found = gathered(images, framed)
-        assert found.duplicates == 6
+        assert found.duplicates == 4
         kept.append(content(found))
     assert kept[0] == kept[1]
 
