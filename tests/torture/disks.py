@@ -75,7 +75,10 @@ def test_a_full_disk(disk: Path, repository: Repository, undisturbed: dict[str, 
     try:
         if but == 0:
             refuses(repository, stage, "No space left on device")
-        assert "Traceback" not in repository.dvc("repro", "--force", "--single-item", stage, fails=True)
+        fits = stage == "gather" and but > 0  # but not twice: DVC, which cannot cache it, says so and ends with 0
+        printed = repository.dvc("repro", "--force", "--single-item", stage, fails=not fits)
+        assert "Traceback" not in printed
+        assert not fits or "No space left on device" in printed
     finally:
         ballast.unlink()
     assert_recovers(repository, undisturbed)
