@@ -61,7 +61,7 @@ def test_a_killed_run(victim: Repository, undisturbed: dict[str, str], kill: int
 @pytest.mark.parametrize("interruption", range(INTERRUPTIONS))
 def test_ctrl_c(victim: Repository, undisturbed: dict[str, str], interruption: int):
     stage = STAGES[interruption % len(STAGES)]
-    moment = random.Random(interruption).uniform(0.2, SECONDS[stage] - 1.5)
+    moment = random.Random(interruption).uniform(0.2, max(0.5, SECONDS[stage] - 1.5))
     process = caught_running(victim, stage, moment, "python", "-m", f"stages.{stage}")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
