@@ -64,7 +64,9 @@ bring_uv() {
     run python3 -m pip install --target .uv "$@" || {
         refuse_other_hash requirements-uv.txt
         rm -rf .uv
-        run python3 -m venv .uv && run .uv/bin/python -m pip install "$@"
+        python=.venv/bin/python # where it is, there may be no other
+        [ -e "$python" ] || python=python3
+        run "$python" -m venv .uv && run .uv/bin/python -m pip install "$@"
     } || return
     cp requirements-uv.txt .uv
 }

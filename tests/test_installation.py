@@ -149,6 +149,25 @@ def test_pip_brings_the_pinned_uv_where_there_is_none(machine: Repository, on_pa
     assert works(machine)
 
 
+def test_pip_brings_it_too_where_the_only_python_is_called_by_its_version(machine: Repository):
+    pinned_uv(machine)
+    programs = Path(machine.environment["PATH"])
+    (programs / "python3").rename(programs / f"python3.{sys.version_info.minor}")
+    printed = machine.run(*INSTALL)
+    assert ".uv/bin/uv pip install" in printed
+    assert "pip does" not in printed
+    assert works(machine)
+
+
+@pytest.mark.parametrize(("target", "kept"), [("install", True), (".venv/installed", False)])
+def test_where_python_is_to_keep_nothing_make_install_alone_compiles_all(machine: Repository, target: str, kept: bool):
+    with_uv(machine)
+    machine.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    machine.run("make", target)
+    assert works(machine)
+    assert bool(list((machine.path / ".venv").rglob("kestrel.*.pyc"))) == kept
+
+
 def test_uv_trusts_the_certificates_that_the_system_trusts(machine: Repository):
     with_uv(machine, f'test "$UV_SYSTEM_CERTS $UV_NATIVE_TLS" = "1 1" || exit 1; exec {UV} "$@"')
     assert "pip does" not in machine.run(*INSTALL)

@@ -23,8 +23,9 @@ from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, l
 from digits.pictures.reading import Pile, identify, in_processes, read_all
 
 NO_DIGIT = "shows no digit"  # as refusals of pictures begin that can be read
-DIGITS = frozenset("0123456789")
-SOME = 0.01  # of the pictures without a digit, from which on all are other things, where their classes are no digits:
+STRAYS = (
+    0.01  # share without a digit among digits; where there are more, and classes that are none, all are other things:
+)
 # 0.0015 of strangers' digits, 0.026 of faint and noisy letters in 40 fonts
 FEW_OF_A_CLASS = 20  # pictures: with fewer, one more or less in the test split decides its accuracy
 
@@ -82,9 +83,13 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     print(*settled.told, *advice, sep="\n", end="\n" if settled.told or advice else "")
     pile, kept, refused = read_found(found, settled, grouped, bar)
     without = sum(why.startswith(NO_DIGIT) for _, why in refused)
-    if wanted.framing == AUTO and without > SOME * len(found) and not DIGITS.issuperset(names):
+    if wanted.framing == AUTO and without > STRAYS * len(found) and not Task(names, "digit").of_digits:
         settled = settle(wanted.model_copy(update={"framing": "whole"}), paths)
-        print(f"framing whole: {without:,} show no digit, and they are called otherwise", *settled.told, sep="\n")
+        print(
+            f"framing whole instead: {without:,} show no digit, and not all classes are called 0 to 9",
+            *settled.told,
+            sep="\n",
+        )
         pile, kept, refused = read_found(found, settled, grouped, bar)
         without = 0
     problems.extend(refused)

@@ -112,7 +112,9 @@ def test_among_classes_of_other_names_it_makes_all_of_them_other_things(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert gather(with_a_shade_each(tmp_path, "I", "L"), AUTOMATIC, bar=False).task.framing == "whole"
-    assert "\nframing whole: 2 show no digit, and they are called otherwise\n" in capsys.readouterr().out
+    assert (
+        "\nframing whole instead: 2 show no digit, and not all classes are called 0 to 9\n" in capsys.readouterr().out
+    )
 
 
 def shades(seeds: list[int], moved: float) -> np.ndarray:
