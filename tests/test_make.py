@@ -66,12 +66,13 @@ def interrupted(repository: Repository, *command: str) -> str:
 
 @pytest.fixture
 def newcomer(fresh: Repository, tmp_path: Path) -> Repository:
-    """A fresh clone with an environment, on a machine without network and Git identity."""
+    """A fresh clone with an environment, on a machine without network, earlier downloads and Git identity."""
     repository = fresh.copy(tmp_path / "repository")
     (repository.path / ".venv").symlink_to(sys.prefix)
     for name in [name for name in repository.environment if name.startswith("GIT_")]:
         del repository.environment[name]
     repository.environment |= {"HTTPS_PROXY": "http://127.0.0.1:9", "GIT_CONFIG_NOSYSTEM": "1"}
+    repository.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     return repository
 
 
