@@ -41,9 +41,8 @@ WARM = ["dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.executor.l
         "vl_convert"]  # fmt: skip
 ONE_EPOCH = ("epochs: 5\n    batch_size: 108\n\n  convnet-one", "epochs: 1\n    batch_size: 108\n\n  convnet-one")
 
-# Of the tests that make up their inputs: `make test` uses the same few each time, test-all more, `make torture` others.
+# Of the tests that make up their inputs: `make test` and test-all use the same each time, `make torture` others.
 settings.register_profile("default", max_examples=100, derandomize=True, deadline=None, database=None)
-settings.register_profile("all", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.register_profile("torture", max_examples=10_000, deadline=None, database=None, print_blob=True)
 
 gc.set_threshold(command.YOUNG)
@@ -147,11 +146,6 @@ def stages_run(printed: str) -> list[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the tests that are marked as slow, too")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.option.all and settings.get_current_profile_name() == "default":
-        settings.load_profile("all")
 
 
 def left_out(item: pytest.Item) -> str | None:

@@ -74,7 +74,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_bytes_of_one_that_
     repository.replace("digits/foundation/checkpoint.py", "READ_A_SECOND = 200e6", "READ_A_SECOND = 1e15")
     repository.replace("params.yaml", ONE_EPOCH[0], ONE_EPOCH[0].replace("epochs: 5", "epochs: 8"))
     outputs = [repository.path / name for name in ("models/model.keras", "plots/history.csv", "metrics/train.json")]
-    repository.run("python", "-m", "stages.train", cold=True)
+    repository.run("python", "-m", "stages.train")
     undisturbed = [output.read_bytes() for output in outputs]
     kept = repository.path / ".dvc/tmp/train.npz"
     assert not kept.exists()
@@ -83,7 +83,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_bytes_of_one_that_
     wait_until(partial(kept.exists))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    printed = repository.run("python", "-m", "stages.train", cold=True)
+    printed = repository.run("python", "-m", "stages.train")
     assert "\ngoes on after epoch " in printed
     assert [output.read_bytes() for output in outputs] == undisturbed
     assert not kept.exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Repository
+from tests.conftest import ROOT, Repository, warm_folder
 from tests.test_faults import wait_until
 
 REPRO = ("make", "--old-file", ".venv/installed", "repro")
@@ -116,6 +116,9 @@ def test_a_path_with_a_colon_is_told(newcomer: Repository, tmp_path: Path):
 
 @pytest.mark.slow
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
+    (newcomer.path / ".venv").unlink()
+    (newcomer.path / ".venv").mkdir()
+    (newcomer.path / ".venv/bin").symlink_to(warm_folder())
     printed = newcomer.run(*REPRO)
     assert FALLBACK in printed
     assert re.search(

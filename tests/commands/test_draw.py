@@ -202,7 +202,7 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.torture), signal.SIGKILL])
 def test_no_process_outlives_the_page(finished: Repository, how: signal.Signals):
     with serving(finished) as server:
         reading = psutil.Process(server.process.pid).children(recursive=True)

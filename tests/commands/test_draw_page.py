@@ -402,7 +402,7 @@ def test_what_the_disk_says_is_said_on_the_page(chromium: Any, home: Repository,
 # The network
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_new_network_answers_on_an_open_page(chromium: Any, replaceable: Repository):
     replaceable.run("git", "checkout", "--quiet", ".")
     replaceable.dvc("checkout")

@@ -269,7 +269,7 @@ def test_all_is_reached_by_the_keyboard_and_has_a_name(page: Any):
         ("phone", "light", LONG, "whole"),
         ("desktop", "light", ANIMALS, "whole"),
         *(
-            pytest.param(*window, *kind, marks=pytest.mark.slow)
+            pytest.param(*window, *kind, marks=pytest.mark.torture)
             for window in [("phone", "light"), ("phone", "dark"), ("desktop", "dark"), ("beamer", "light")]
             for kind in [(["cat", "dog"], "whole"), (LETTERS, "digit"), (ANIMALS, "whole"), (LONG, "whole")]
         ),

@@ -44,9 +44,7 @@ def quiet(repository: Repository) -> Iterator[Repository]:
 
 
 @pytest.mark.slow
-def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_failure(
-    quiet: Repository, tmp_path: Path
-):
+def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_failure(quiet: Repository):
     file = write_sweep(quiet, space=ONE_GOOD)
     assert len(sweep(quiet, file, "--dry-run").splitlines()) == 2
     printed = sweep(quiet, file)
@@ -66,10 +64,14 @@ def test_a_sweep_leaves_experiments_a_ranking_and_a_picture_and_goes_on_after_a_
     assert experiments(quiet) == before
     assert (quiet.path / "sweeps/tried/ranking.csv").read_text() == ranking
 
-    alone = quiet.copy(tmp_path / "alone")
-    alone.dvc("exp", "run", "-n", "alone", "-S", "network=mlp", "-S", "networks.mlp.epochs=1", "evaluate")
-    assert model(alone, experiments(alone)["alone"]) == model(quiet, before[name])
 
+@pytest.mark.torture
+def test_what_a_trial_left_is_what_dvc_alone_makes_of_its_setting(quiet: Repository, tmp_path: Path):
+    alone = quiet.copy(tmp_path / "alone")
+    sweep(quiet, write_sweep(quiet, space=ONE_EPOCH))
+    (name,) = experiments(quiet)
+    alone.dvc("exp", "run", "-n", "alone", "-S", "network=mlp", "-S", "networks.mlp.epochs=1", "evaluate")
+    assert model(alone, experiments(alone)["alone"]) == model(quiet, experiments(quiet)[name])
     quiet.dvc("exp", "apply", name)
     assert "Running stage 'train'" not in quiet.dvc("repro")
 
@@ -194,7 +196,7 @@ def test_a_cluster_without_a_remote_is_refused(quiet: Repository):
     assert printed.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_trial_that_fits_on_no_node_is_refused(quiet: Repository):
     file = write_sweep(quiet, space=ONE_EPOCH, resources={"cpus": 1, "memory_gb": 9000})
     printed = sweep(quiet, file, fails=True)
@@ -204,7 +206,7 @@ def test_a_trial_that_fits_on_no_node_is_refused(quiet: Repository):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("listener", ["nobody", "somebody else"])
+@pytest.mark.parametrize("listener", ["nobody", pytest.param("somebody else", marks=pytest.mark.torture)])
 def test_an_address_where_no_ray_answers_is_refused(quiet: Repository, listener: str, tmp_path: Path):
     quiet.dvc("remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
     quiet.commit("Keep data and models on the shelf")
