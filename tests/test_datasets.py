@@ -289,7 +289,7 @@ def test_colored_pictures_of_three_classes_are_learned_as_the_readme_says(fresh:
         repository.run("bash", "-c", f"PATH='{repository.warm_environment['PATH']}'; {command}")
     assert metrics(repository, "test")["accuracy"] > 0.9
     images = np.load(repository.path / "data/prepared/test_images.npy", mmap_mode="r")
-    assert images.shape[1:] == (32, 32, 3)
+    assert images.shape[1:] == (64, 64, 3)
     assert metrics(repository, "train")["network"] == "few-pictures"
     assert "of 240 right by" in repository.run("bash", "-c", ask)
     lime = next((repository.path / "data/own/images/lime").rglob("*.jpg"))

@@ -17,7 +17,7 @@ from digits.pictures.framing import SIDE, prepare
 from digits.pictures.reading import in_processes
 
 SAMPLE = 200  # pictures that are looked at, by their content, so that no name decides
-WHOLE_SIDE = 32  # pixels; 48 take twice the time and tell hands, letters and textures apart no better
+WHOLE_SIDE = 64  # pixels; with 32, shapes of twelve kinds on photographs came to 73% right, with 64 to 88%
 NO_DIGITS = 0.2  # share without a digit from which on pictures are no digits: 0.03 of strangers' digits, 0.45 of hands
 MOSTLY = 0.5  # share in bright colors from which on they are none: 0.05 of strangers' digits, 0.96 of painted letters
 WIDE = 2  # times its height that is wider than any digit: a bar across the picture, where it stands may be all it tells

@@ -42,10 +42,10 @@ def test_a_hands_digits_are_framed_as_digits(tmp_path: Path):
 def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, capsys: pytest.CaptureFixture[str]):
     photographs(tmp_path, channels)
     found = gather(tmp_path, AUTOMATIC, bar=False)
-    assert (found.task.framing, found.images.shape[1:]) == ("whole", (32, 32, channels))
+    assert (found.task.framing, found.images.shape[1:]) == ("whole", (64, 64, channels))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "60 pictures of 2 classes: a 30, b 30"
-    assert lines[2] == f"pictures of 160 x 120 pixels become images of 32 x 32, {told}"
+    assert lines[2] == f"pictures of 160 x 120 pixels become images of 64 x 64, {told}"
 
 
 def test_bars_across_the_picture_are_taken_whole_as_their_place_may_be_all_they_tell(tmp_path: Path):
