@@ -120,7 +120,7 @@ def test_the_same_picture_counts_once_however_it_was_saved(images: Path, capsys:
     assert sorted(found.files["file"]) == sorted(str(path.relative_to(images)) for path in images.rglob("[0-9]*.png"))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_of_a_picture_saved_in_two_formats_the_same_image_stays_whatever_they_are_called(tmp_path: Path):
     framed = Folder(kind="folder", framing="digit", test=0.4)
     kept = []
