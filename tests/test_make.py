@@ -118,7 +118,7 @@ def test_a_path_with_a_colon_is_told(newcomer: Repository, tmp_path: Path):
 def test_without_a_source_of_mnist_make_repro_runs_on_the_embedded_digits_and_says_so(newcomer: Repository):
     (newcomer.path / ".venv").unlink()
     (newcomer.path / ".venv").mkdir()
-    (newcomer.path / ".venv/bin").symlink_to(warm_folder())
+    (newcomer.path / ".venv/bin").symlink_to(warm_folder())  # forks of one Python: in less time
     printed = newcomer.run(*REPRO)
     assert FALLBACK in printed
     assert re.search(
