@@ -12,7 +12,8 @@ from digits.foundation.provenance import Inputs
 
 command.begin()
 _stage = next((word.rpartition(".")[2] for word in sys.orig_argv if word.startswith(("stages.", "-mstages."))), None)
-inputs = Inputs(_stage) if _stage else None  # else a test imports a stage, and nothing is run for DVC
+# Without a stage a test imports one, and nothing is run for DVC.
+inputs = Inputs(_stage, left_out="data/own") if _stage else None
 
 
 def run(main: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import sys
 
 from digits.data.raw import GATHERED, OWN, Loaded, keep_only, write_raw
 from digits.foundation.parameters import Folder, read_parameters
-from stages import run
+from stages import inputs, run
 
 
 def load(folder: Folder) -> Loaded:
@@ -24,6 +24,8 @@ def main() -> None:
     wanted = {name: of for name, of in parameters.sources().items() if isinstance(of, Folder)}
     if not wanted:
         print(f"{parameters.fetch.dataset} takes nothing from {OWN.parent}: there is nothing to gather")
+    elif inputs:
+        inputs.take_down(OWN.parent)
     for name, folder in wanted.items():
         write_raw(GATHERED / name, load(folder))
     keep_only(GATHERED, wanted)

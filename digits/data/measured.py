@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from digits.foundation.command import Refusal
 from digits.foundation.tables import parse_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATA = Path("metrics/data.json")
 """Counts them by source, in the order in which they stand in the test split."""
@@ -17,7 +19,7 @@ FILES = {"file": str, "more": int}
 and how many more do; of any other image: none, 0."""
 
 
-def parse_test_images(content: bytes, source: str) -> pd.DataFrame:
+def parse_test_images(content: bytes, source: str) -> "pd.DataFrame":
     """The table of the test images, with the columns of FILES where some are a person's own.
 
     Args:

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from digits.data.identity import BYTES
 from digits.data.idx import IdxFile, write_idx
@@ -21,6 +21,9 @@ from digits.data.task import Task
 from digits.foundation.command import Refusal
 from digits.foundation.files import read_json, write_json
 from digits.foundation.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OWN = Path("data/own/images")  # what a person gathers from
 FETCHED, GATHERED = Path("data/raw/fetched"), Path("data/raw/gathered")
@@ -68,7 +71,7 @@ class Loaded:
     published: list[str] = field(default_factory=list)
     groups: np.ndarray | None = None
     """uint8 of shape (n, 8), equal where images stand on one side of the split together; None where none is told."""
-    files: pd.DataFrame | None = None
+    files: "pd.DataFrame | None" = None
     """n rows with the columns of FILES, where the images are a person's own."""
 
 
@@ -84,7 +87,7 @@ class Split:
     """uint8 of shape (n, 8)."""
     groups: np.ndarray | None = None
     """uint8 of shape (n, 8), where groups are told."""
-    files: pd.DataFrame | None = None
+    files: "pd.DataFrame | None" = None
     """n rows with the columns of FILES, of test images that are a person's own."""
 
 

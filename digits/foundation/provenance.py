@@ -26,18 +26,25 @@ class Inputs:
     """A stage's inputs as dvc.yaml declares them, taken down when this is made.
 
     Where there is no dvc.yaml, or it has no such stage, there is nothing for DVC to note and nothing to take down.
+    A folder that is `left_out` counts for nothing until `take_down` names it: a stage that may not need it, whatever
+    its size, takes it down before it reads it.
     """
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, left_out: str | None = None) -> None:
         declared = _read(PIPELINE).get("stages", {}).get(stage, {})
         values = _read(PARAMETERS)
         self._stage = stage
-        self._paths = [Path(path) for path in declared.get("deps", [])]
+        self._paths = [Path(path) for path in declared.get("deps", []) if path != left_out]
         self._keys = [
             re.sub(r"\$\{([\w.]+)\}", lambda name: str(_value(values, name[1])), key)
             for key in declared.get("params", [])
         ]
         self._before = self._now()
+
+    def take_down(self, path: Path) -> None:
+        """Take down a folder that was left out."""
+        self._paths.append(path)
+        self._before |= _states(path)
 
     def refuse_changes(self) -> None:
         """Refuse the stage's result if its inputs are not what they were.

@@ -3,19 +3,21 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 
+if TYPE_CHECKING:  # it takes half a second to be imported, and most that know of a table read none
+    import pandas as pd
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as CSV with a header and without the index."""
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def read_table(path: Path, columns: Mapping[str, type], further: Mapping[str, type] = {}) -> pd.DataFrame:
+def read_table(path: Path, columns: Mapping[str, type], further: Mapping[str, type] = {}) -> "pd.DataFrame":
     """Read a table that `write_table` wrote.
 
     Args:
@@ -34,7 +36,7 @@ def read_table(path: Path, columns: Mapping[str, type], further: Mapping[str, ty
 
 def parse_table(
     content: bytes, source: str, columns: Mapping[str, type], further: Mapping[str, type] = {}
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Parse a table that `write_table` wrote.
 
     Args:
@@ -46,6 +48,8 @@ def parse_table(
     Raises:
         Refusal: the table has other columns, other types, or ends within a line.
     """
+    import pandas as pd
+
     try:
         empty = {name: [""] for name, kind in columns.items() if kind is float}
         table = pd.read_csv(io.BytesIO(content), dtype={**columns, **further}, keep_default_na=False, na_values=empty)

@@ -85,3 +85,18 @@ def test_what_the_stage_does_not_take_may_change(inputs: Inputs, edit: Callable[
 
 def test_without_a_pipeline_there_is_nothing_to_note(workspace: Path):
     Inputs("train").refuse_changes()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_folder_that_is_left_out_counts_once_it_is_taken_down(inputs: Inputs, taken: bool):
+    of_code_alone = Inputs("train", left_out="data")
+    Path("data/before").touch()
+    if taken:
+        of_code_alone.take_down(Path("data"))
+    of_code_alone.refuse_changes()
+    Path("data/after").touch()
+    if taken:
+        with pytest.raises(Refusal, match="^data/after changed while train ran"):
+            of_code_alone.refuse_changes()
+    else:
+        of_code_alone.refuse_changes()
