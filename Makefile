@@ -59,10 +59,11 @@ bench: .venv/installed ## time the training against plain Keras, 40 minutes (QUI
 
 .PHONY: torture
 torture: .venv/installed-dev .venv/installed-draw .venv/installed-sweep .venv/installed-export .venv/installed-remotes ## what takes hours: type the docs, kill, starve and race the pipeline, feed it garbage, show it other processors
-	pytest -m torture --ignore=tests/test_fit.py --ignore=tests/test_processors.py
+	pytest -m torture --ignore=tests/test_fit.py --ignore=tests/test_processors.py; first=$$?; \
 	pytest --hypothesis-profile=torture --hypothesis-show-statistics \
 		tests/test_bad_bytes.py tests/test_fit.py tests/test_processors.py tests/torture/kills.py tests/torture/disks.py tests/torture/races.py \
-		tests/torture/drawing.py tests/torture/sweep_cluster.py tests/torture/sweep_remotes.py tests/torture/pairs.py
+		tests/torture/drawing.py tests/torture/sweep_cluster.py tests/torture/sweep_remotes.py tests/torture/pairs.py && \
+	exit $$first
 
 .PHONY: sweep-installed
 sweep-installed: .venv/installed-sweep ## install what searches need beside: Ray and Optuna (docs/sweeps.md)

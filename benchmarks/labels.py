@@ -7,6 +7,8 @@ Writes to benchmarks/results/labels.csv, for mlp and convnet, how many of them s
 probability of the label, by its margin over the next class, and, where cleanlab is installed, by confident learning
 with either. With --accuracy to labels_accuracy.csv: convnet's test accuracy without errors, with them, and with the
 verdicts on the first 1,200 taken as they are, for five seeds each.
+
+All but "of networks and neighbors", which is `review`'s own, are by the networks alone.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.tables import RESULTS
-from commands.review import held_out
+from commands.review import edges, held_out
 from commands.review.stages_apart import folder_apart, run_stage
 from commands.review.suspects import Images, read_prepared
 from digits.data.prepared import TASK
@@ -94,12 +96,15 @@ def main() -> None:
     pixels, true = images.pixels[taught], images.labels[taught]
     labels, kinds = with_errors(true, images.task.classes)
     of_fold, validating = held_out.folds(images.identities[taught]), images.in_split("validation")[taught]
+    votes = edges.votes(pixels, labels, np.ones(len(labels), bool), len(images.task.classes))
     rows = []
     for network in NETWORKS:
         said = held_out.log_probabilities(
             pixels, labels, validating, of_fold, images.task, parameters(network), lambda *_: None
         )
-        for ranking, places in rankings(said, labels).items():
+        both = np.log(edges.together(np.exp(said), votes, labels, np.ones(len(labels), bool)))
+        own = {"margin, of networks and neighbors": rankings(both, labels)["margin"]}
+        for ranking, places in (rankings(said, labels) | own).items():
             first = kinds[places[: 2 * EACH]]
             counts = {kind: int((first == kind).sum()) for kind in ("any", "confused")}
             rows.append({"network": network, "ranking": ranking, "errors": 2 * EACH, **counts})
@@ -107,10 +112,10 @@ def main() -> None:
         write_table(RESULTS / "labels.csv", pd.DataFrame(rows))
     if not with_accuracy:
         return
-    margin = rankings(said, labels)["margin"][: 2 * EACH]  # convnet's, the last one
-    said[np.arange(len(labels)), labels] = -np.inf
+    margin = rankings(both, labels)["margin"][: 2 * EACH]  # convnet's, the last one
+    both[np.arange(len(labels)), labels] = -np.inf
     corrected = labels.copy()
-    corrected[margin] = said[margin].argmax(axis=1)
+    corrected[margin] = both[margin].argmax(axis=1)
     measured = []
     for seed in SEEDS:
         for name, those in (("without errors", true), ("with errors", labels), ("corrected", corrected)):

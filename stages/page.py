@@ -9,6 +9,7 @@ the library along, as vl-convert has it: Vega, Vega-Lite and vega-embed in 900 k
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from html import escape
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from digits.foundation.checkpoint import FOLDER
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 from digits.foundation.parameters import read_parameters
+from digits.results.accuracy import shortcomings
 from digits.results.predictions import PREDICTIONS, misread, read_predictions
 from digits.results.predictions import told as told_file
 from stages import run
@@ -87,7 +89,25 @@ def name_misread(predictions: pd.DataFrame) -> str:
     return f"<section>\n<h2>{heading}</h2>\n{rows}{more}\n</section>"
 
 
-def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str, misread: str = "") -> str:
+def name_shortcomings(test: dict[str, Any], train: dict[str, Any], predictions: pd.DataFrame) -> list[str]:
+    """Why the accuracy can be no good, if it cannot; also to the terminal, where it is the last that is read."""
+    commonest = predictions["actual"].value_counts(normalize=True).max()
+    found = shortcomings(
+        test["accuracy"], test["accuracy_low"], test["accuracy_high"], commonest, train["train_accuracy"]
+    )
+    if found:
+        print(f"accuracy {test['accuracy']:.2%}:", *found, sep="\n  ")
+    return found
+
+
+def fill(
+    title: str,
+    numbers: dict[str, tuple[str, str]],
+    dpi: int,
+    library: str,
+    misread: str = "",
+    wanting: Sequence[str] = (),
+) -> str:
     """The template for DVC.
 
     Args:
@@ -96,14 +116,21 @@ def fill(title: str, numbers: dict[str, tuple[str, str]], dpi: int, library: str
         dpi: dots an inch of the pictures, which a browser takes for pixels.
         library: JavaScript that defines `vegaEmbed`.
         misread: what `name_misread` gives.
+        wanting: what `name_shortcomings` gives.
     """
     rows = [
         f"<div><dt>{escape(name)}</dt><dd>{escape(number)} <span>{escape(remark)}</span></dd></div>"
         for name, (number, remark) in numbers.items()
     ]
+    remarks = "".join(f"<p>{escape(remark)}</p>\n" for remark in wanting)
     zoom = f"{INCH / dpi:.4g}"
     return Template(HTML.read_text()).substitute(
-        title=escape(title), numbers="\n".join(rows), zoom=zoom, library=library, misread=misread
+        title=escape(title),
+        numbers="\n".join(rows),
+        shortcomings=remarks and f"\n<section>\n<h2>Why it is no better</h2>\n{remarks}</section>",
+        zoom=zoom,
+        library=library,
+        misread=misread,
     )
 
 
@@ -131,7 +158,7 @@ def chart_library() -> str:
 
 def main() -> None:
     chosen = read_parameters()
-    data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "network", "parameters")
+    data, train = read_numbers(DATA, "dataset", "test"), read_numbers(TRAIN, "network", "train_accuracy", "parameters")
     test = read_numbers(TEST, "accuracy", "accuracy_low", "accuracy_high", "errors", "cross_entropy")
     numbers = {
         "test accuracy": told(test),
@@ -141,8 +168,9 @@ def main() -> None:
         "test cross-entropy": (f"{test['cross_entropy']:.4f}", ""),
         "parameters": (f"{train['parameters']:,}", ""),
     }
-    title, named = f"{train['network']} on {data['dataset']}", name_misread(read_predictions())
-    write_bytes(PAGE, fill(title, numbers, chosen.plot.dpi, chart_library(), named).encode())
+    title, predictions = f"{train['network']} on {data['dataset']}", read_predictions()
+    named, wanting = name_misread(predictions), name_shortcomings(test, train, predictions)
+    write_bytes(PAGE, fill(title, numbers, chosen.plot.dpi, chart_library(), named, wanting).encode())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Find the labels that lie: `python -m commands.review [DATASET]`.
 
 Every image gets a probability of its label from a network that was not trained on it: a test image from the trained
-one, a training image from one of four that the recipe of params.yaml trained on the other three quarters. The least
-probable labels come first, without those that stand in data/corrections.csv already. Besides, images are named that
-stand on both sides of the split. `--page` shows the doubtful ones in the browser, where a key corrects each.
+one, a training image from one of four that the recipe of params.yaml trained on the other three quarters; and from the
+training images that have the most alike edges. The least probable labels come first, without those that stand in
+data/corrections.csv already. Besides, images are named that stand on both sides of the split. `--page` shows the
+doubtful ones in the browser, where a key corrects each.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from commands.review import held_out, relatives
+from commands.review import edges, held_out, relatives
 from commands.review.decisions import Review, doubtful
 from commands.review.stages_apart import workspace_as
 from commands.review.suspects import Images, rank, read_prepared
@@ -51,7 +52,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np.ndarray:
-    """What networks that were not trained on them say of the images: logarithms of probabilities, (n, classes)."""
+    """What networks that were not trained on them, and neighbors, say of the images: probabilities, (n, classes)."""
     settings = read_parameters()
     network = settings.networks[settings.chosen_network()]
     tested, validating = images.in_split("test"), images.in_split("validation")
@@ -69,7 +70,8 @@ def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np
         )  # fmt: skip
     if tested.any():
         found[tested] = inference.log_probabilities(classifier.model, images.pixels[tested])
-    return found
+    votes = edges.votes(images.pixels, images.labels, taught, len(images.task.classes))
+    return edges.together(np.exp(found), votes, images.labels, taught)
 
 
 def on_both_sides(images: Images, features: np.ndarray) -> pd.DataFrame:
@@ -157,11 +159,11 @@ def draw(images: Images, ranked: pd.DataFrame, path: Path) -> None:
     write_figure(path, draw_images(images.pixels[shown["place"]], images.task.ink, captions, 10, title), DPI)
 
 
-def page(images: Images, ranked: pd.DataFrame, log_probabilities: np.ndarray, features: np.ndarray) -> Review:
+def page(images: Images, ranked: pd.DataFrame, probabilities: np.ndarray, features: np.ndarray) -> Review:
     """The doubtful labels as the page shows them, each with the images that are most alike to it."""
     shown = doubtful(ranked, WORST)
     near = relatives.nearest(features, shown["place"].to_numpy(), np.arange(len(features)), RELATIVES)
-    return Review(images, shown, np.exp(log_probabilities), near)
+    return Review(images, shown, probabilities, near)
 
 
 def next_commands(dataset: str | None) -> list[str]:

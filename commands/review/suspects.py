@@ -64,16 +64,16 @@ def read_prepared(sources: Mapping[str, Idx | Embedded | Folder]) -> Images:
     return Images(task, pixels, labels, table.assign(file=[files.get(key, "") for key in keys]))
 
 
-def rank(images: Images, log_probabilities: np.ndarray, known: dict[tuple[str, str], Correction]) -> pd.DataFrame:
+def rank(images: Images, probabilities: np.ndarray, known: dict[tuple[str, str], Correction]) -> pd.DataFrame:
     """Put the images in the order of how little their label is believed.
 
     That is the margin: the probability of the label less that of the likeliest other class.
     benchmarks/results/labels.csv has how many planted errors come first by it, by the probability alone, and by
-    confident learning (Northcutt, Jiang, Chuang, arXiv:1911.00068).
+    confident learning (Northcutt, Jiang, Chuang, arXiv:1911.00068), with and without neighbors (`edges`).
 
     Args:
         images: n of them.
-        log_probabilities: shape (n, classes), from networks that were not trained on the image.
+        probabilities: shape (n, classes), of what did not learn from the image.
         known: what data/corrections.csv has; nobody is asked for these again.
 
     Returns:
@@ -81,7 +81,7 @@ def rank(images: Images, log_probabilities: np.ndarray, known: dict[tuple[str, s
         class that is `likely` instead, with its `likely_probability`.
     """
     places = np.arange(len(images.labels))
-    others = np.exp(log_probabilities)
+    others = probabilities.copy()
     of_label = others[places, images.labels]
     others[places, images.labels] = -1
     likely, classes = others.argmax(axis=1), np.array(images.task.classes)

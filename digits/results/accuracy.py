@@ -1,6 +1,9 @@
-"""How far an accuracy can be believed."""
+"""How far an accuracy can be believed, and why it may be no better."""
 
 from scipy.stats import binomtest
+
+FITTED = 0.9  # a network that knows less of its own training images has not come to the end of what it could learn
+BY_HEART = 0.05  # by which the accuracy on training images passes the interval of that on others
 
 
 def wilson_interval(right: int, images: int) -> tuple[float, float]:
@@ -18,3 +21,29 @@ def wilson_interval(right: int, images: int) -> tuple[float, float]:
     """
     interval = binomtest(right, images).proportion_ci(confidence_level=0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def shortcomings(accuracy: float, low: float, high: float, guessed: float, trained: float) -> list[str]:
+    """Why an accuracy cannot be good, in words for a person; nothing where nothing speaks against it.
+
+    Args:
+        accuracy: on the test images.
+        low: of its interval.
+        high: likewise.
+        guessed: the accuracy of naming one class always, the commonest.
+        trained: the accuracy on the training images, as they were seen in the epoch that is kept.
+    """
+    found = []
+    if low <= guessed:
+        found.append(f"to name the commonest class always is right for {guessed:.1%}: nothing was learned that helps")
+    if max(accuracy, trained) < FITTED:
+        found.append(
+            f"even of the images it trains on it knew no more than {trained:.1%}: more epochs or least_steps, "
+            "another learning_rate or another network may help"
+        )
+    elif trained - high > BY_HEART:
+        found.append(
+            f"of the images it trains on it knew {trained:.1%}, so it has learned them by heart: more images help "
+            "most, layers that vary them, as few-pictures has, or a weight_decay"
+        )
+    return found

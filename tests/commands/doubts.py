@@ -33,7 +33,7 @@ def review(classes: list[str], framing: Framing = "digit", doubts: int = 6, imag
                   for place, name in enumerate(delivered)]}
     )  # fmt: skip
     everything = Images(Task(classes, framing), drawn(tuple(labels), framing, side), wrong, table)
-    ranked = doubtful(rank(everything, np.log(probabilities), {}), doubts)
+    ranked = doubtful(rank(everything, probabilities, {}), doubts)
     near = [np.argsort(labels != labels[place], kind="stable")[:8] for place in ranked["place"]]
     return Review(everything, ranked, probabilities, np.stack(near))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from commands.review import held_out, relatives
+from commands.review import edges, held_out, relatives
 from commands.review.__main__ import on_both_sides, report
 from commands.review.stages_apart import folder_apart, run_stage
 from commands.review.suspects import Images, rank
@@ -32,7 +32,7 @@ def images_of(*labels: int) -> Images:
 
 
 def test_what_another_class_takes_for_sure_comes_before_what_no_class_takes():
-    said = np.log([[0.98, 0.01, 0.01], [0.3, 0.36, 0.34], [0.1, 0.05, 0.85], [0.4, 0.2, 0.4]])
+    said = np.array([[0.98, 0.01, 0.01], [0.3, 0.36, 0.34], [0.1, 0.05, 0.85], [0.4, 0.2, 0.4]])
     ranked = rank(images_of(0, 0, 0, 1), said, {})
     assert ranked["place"].tolist() == [2, 3, 1, 0]
     first = ranked.iloc[0]
@@ -42,7 +42,7 @@ def test_what_another_class_takes_for_sure_comes_before_what_no_class_takes():
 def test_nobody_is_asked_again_for_what_stands_in_the_corrections():
     known = {("some", f"{0:016x}"): Correction(f"{0:016x}", "some", "a", "a")}
     other = {("other", f"{1:016x}"): Correction(f"{1:016x}", "other", "a", "a")}
-    ranked = rank(images_of(0, 1), np.log(np.full((2, 3), 1 / 3)), known | other)
+    ranked = rank(images_of(0, 1), np.full((2, 3), 1 / 3), known | other)
     assert ranked["place"].tolist() == [1]
 
 
@@ -78,9 +78,50 @@ def test_nearly_equal_images_on_both_sides_of_the_split_are_named_by_their_files
     images = replace(images, pixels=pixels, table=table)
     features = np.eye(7)[[0, 1, 2, 3, 4, 5, 0]]
     copies = on_both_sides(images, features)
-    *_, counted, named = report(rank(images, np.log(np.full((7, 3), 1 / 3)), {}), copies, images).splitlines()
+    *_, counted, named = report(rank(images, np.full((7, 3), 1 / 3), {}), copies, images).splitlines()
     assert counted == "1 test image has a nearly equal one not to test on, 1 of them with another label:"
     assert named == "of/6.png (b) and of/0.png (a), correlation 1.0000"
+
+
+def bars(count: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Images of bars that lie (0) or stand (1), each somewhere, as light and on a ground as light as comes."""
+    drawn = np.random.default_rng(0)
+    images, labels = np.empty((count, *shape), np.float32), drawn.integers(0, 2, count)
+    height, width, _ = shape
+    for image, label in zip(images, labels, strict=True):
+        image[:], light = drawn.uniform(0, 0.4, 2)
+        across = (0.4 + drawn.uniform(-0.1, 0.1)) * np.array([height, width])
+        along = slice(int(across[label]), int(across[label] + 0.2 * shape[label]))
+        image[(slice(None), along) if label else along] += 0.2 + light
+    return images, labels
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (64, 40, 3), (8, 8, 1)])
+def test_neighbors_by_their_edges_know_a_label_that_lies(shape: tuple[int, int, int]):
+    images, true = bars(80, shape)
+    labels = true.copy()
+    labels[:4] = 1 - labels[:4]
+    taught = np.arange(80) < 60
+    votes = edges.votes(images, labels, taught, 3)
+    np.testing.assert_allclose(votes.sum(axis=1), 1)
+    np.testing.assert_array_equal(votes.argmax(axis=1), true)
+    np.testing.assert_array_equal(edges.histograms(images), edges.histograms(images / 2))
+
+
+def test_without_others_to_learn_from_no_neighbor_says_anything():
+    images, labels = bars(2, (28, 28, 1))
+    np.testing.assert_allclose(edges.votes(images, labels, np.array([True, False]), 4), 0.25)
+    assert not edges.histograms(np.zeros((1, 9, 9, 3), np.float32)).any()
+
+
+def test_who_contradicts_the_labels_less_has_the_more_weight():
+    labels = np.zeros(100, int)
+    networks, neighbors = np.tile([0.7, 0.3], (100, 1)), np.tile([0.9, 0.1], (100, 1))
+    networks[:10], neighbors[:30] = [0.2, 0.8], [0.4, 0.6]
+    both = edges.together(networks, neighbors, labels, np.ones(100, bool))
+    np.testing.assert_allclose(both, 0.75 * networks + 0.25 * neighbors, atol=1e-5)
+    only = edges.together(networks, neighbors, labels, np.arange(100) >= 10)  # where the networks are never wrong
+    np.testing.assert_allclose(only, networks, atol=1e-4)
 
 
 @pytest.mark.parametrize("layers", [["Flatten", "Dense"], ["Dense", "ReLU", "Dense", "ReLU"]])

@@ -15,6 +15,19 @@ def test_the_template_holds_what_it_is_given_as_text_and_one_place_for_the_chart
     assert "const $library = 1;" in filled
     assert "zoom: 0.5;" in filled
     assert filled.count("{plot_divs}") == 1
+    assert "<h2>Why" not in filled
+
+
+def test_why_an_accuracy_cannot_be_good_stands_on_the_page_and_ends_what_is_printed(capsys: pytest.CaptureFixture):
+    test = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6}
+    predictions = pd.DataFrame({"actual": ["a", "a", "b"]})
+    wanting = page.name_shortcomings(test, {"train_accuracy": 0.55}, predictions)
+    assert capsys.readouterr().out.splitlines() == ["accuracy 50.00%:", *(f"  {reason}" for reason in wanting)]
+    assert "66.7%" in wanting[0]
+    assert "<h2>Why it is no better</h2>\n<p>to name" in page.fill("x", {}, 120, "", wanting=["to name < it"])
+    good = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95}
+    assert page.name_shortcomings(good, {"train_accuracy": 0.91}, predictions) == []
+    assert capsys.readouterr().out == ""
 
 
 def test_the_files_of_own_images_that_are_misread_are_named_the_most_confident_first():
