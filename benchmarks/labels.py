@@ -5,10 +5,9 @@ Usage: python -m benchmarks.labels [--accuracy]
 Plants 1,200 errors in MNIST's 60,000 training labels, half of them any other class, half a confusion that people make.
 Writes to benchmarks/results/labels.csv, for mlp and convnet, how many of them stand among the first 1,200 by the
 probability of the label, by its margin over the next class, and, where cleanlab is installed, by confident learning
-with either. With --accuracy to labels_accuracy.csv: convnet's test accuracy without errors, with them, and with the
-verdicts on the first 1,200 taken as they are, for five seeds each.
-
-All but "of networks and neighbors", which is `review`'s own, are by the networks alone.
+with either: by the networks alone, and, as `review` ranks, by networks and neighbors. With --accuracy to
+labels_accuracy.csv: convnet's test accuracy without errors, with them, and with the networks' verdicts on the first
+1,200 taken as they are, for five seeds each.
 """
 
 import argparse
@@ -112,10 +111,10 @@ def main() -> None:
         write_table(RESULTS / "labels.csv", pd.DataFrame(rows))
     if not with_accuracy:
         return
-    margin = rankings(both, labels)["margin"][: 2 * EACH]  # convnet's, the last one
-    both[np.arange(len(labels)), labels] = -np.inf
+    margin = rankings(said, labels)["margin"][: 2 * EACH]  # convnet's, the last one
+    said[np.arange(len(labels)), labels] = -np.inf
     corrected = labels.copy()
-    corrected[margin] = both[margin].argmax(axis=1)
+    corrected[margin] = said[margin].argmax(axis=1)
     measured = []
     for seed in SEEDS:
         for name, those in (("without errors", true), ("with errors", labels), ("corrected", corrected)):

@@ -17,7 +17,7 @@ from commands.review.relatives import nearest
 NEIGHBORS = 15
 DIRECTIONS = 12
 DOUBLINGS = 4  # of the power of the cosine between an edge and a direction by which it is counted
-CELLS = 7  # to each side, as soft as wide
+CELLS = 6  # to each side, as soft as wide
 BLUR = 0.018  # of the image's side
 LENGTH = 1000  # of a histogram in whole numbers, whose products every processor sums up alike
 FALL = 20  # of a neighbor's weight with its distance, as 1 less the cosine
