@@ -18,7 +18,7 @@ NEIGHBORS = 15
 DIRECTIONS = 12
 DOUBLINGS = 4  # of the power of the cosine between an edge and a direction by which it is counted
 CELLS = 6  # to each side, as soft as wide
-BLUR = 0.018  # of the image's side
+BLUR = 0.018  # of the image's side, half a pixel at least
 LENGTH = 1000  # of a histogram in whole numbers, whose products every processor sums up alike
 FALL = 20  # of a neighbor's weight with its distance, as 1 less the cosine
 PART = 1024  # images of which edges are found at a time
@@ -40,7 +40,8 @@ def histograms(images: np.ndarray) -> np.ndarray:
 def _histograms(images: np.ndarray) -> np.ndarray:
     sides = np.array(images.shape[1:])
     above, beside = (_window(side) for side in sides)
-    down, across = (gaussian_filter(images, (0, *BLUR * sides), order=order) for order in ((0, 1, 0), (0, 0, 1)))
+    blur = (0, *np.maximum(BLUR * sides, 0.5))
+    down, across = (gaussian_filter(images, blur, order=order) for order in ((0, 1, 0), (0, 0, 1)))
     steepness = np.hypot(down, across) + 1e-9
     found = []
     for angle in np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS:
