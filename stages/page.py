@@ -92,9 +92,7 @@ def name_misread(predictions: pd.DataFrame) -> str:
 def name_shortcomings(test: dict[str, Any], train: dict[str, Any], predictions: pd.DataFrame) -> list[str]:
     """Why the accuracy can be no good, if it cannot; also to the terminal, where it is the last that is read."""
     commonest = predictions["actual"].value_counts(normalize=True).max()
-    found = shortcomings(
-        test["accuracy"], test["accuracy_low"], test["accuracy_high"], commonest, train["train_accuracy"]
-    )
+    found = shortcomings(test["accuracy"], test["accuracy_high"], commonest, train["train_accuracy"])
     if found:
         print(f"accuracy {test['accuracy']:.2%}:", *found, sep="\n  ")
     return found

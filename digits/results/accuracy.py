@@ -23,18 +23,17 @@ def wilson_interval(right: int, images: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def shortcomings(accuracy: float, low: float, high: float, guessed: float, trained: float) -> list[str]:
+def shortcomings(accuracy: float, high: float, guessed: float, trained: float) -> list[str]:
     """Why an accuracy cannot be good, in words for a person; nothing where nothing speaks against it.
 
     Args:
         accuracy: on the test images.
-        low: of its interval.
-        high: likewise.
-        guessed: the accuracy of naming one class always, the commonest.
+        high: of its interval.
+        guessed: the accuracy of naming one class always, the commonest; 1 where no other is there to be told from it.
         trained: the accuracy on the training images, as they were seen in the epoch that is kept.
     """
     found = []
-    if low <= guessed:
+    if accuracy <= guessed < 1:
         found.append(f"to name the commonest class always is right for {guessed:.1%}: nothing was learned that helps")
     if max(accuracy, trained) < FITTED:
         found.append(

@@ -23,11 +23,13 @@ def test_the_interval_is_the_published_one():
         (60, 100, 0.6, 1, ["^to name the commonest class .* 60.0%", "^of the images it trains on it knew 100.0%"]),
         (630, 720, 0.083, 0.998, ["^of the images it trains on it knew 99.8%, so it has learned them by heart"]),
         (19, 20, 0.1, 1, []),  # of so few nobody can tell
+        (14, 20, 0.5, 0.9, []),  # nor here
+        (20, 20, 1, 1, []),  # of one class alone
     ],
 )
 def test_what_cannot_be_good_is_told_with_its_reason(
     right: int, images: int, guessed: float, trained: float, said: list[str]
 ):
-    found = shortcomings(right / images, *wilson_interval(right, images), guessed, trained)
+    found = shortcomings(right / images, wilson_interval(right, images)[1], guessed, trained)
     assert len(found) == len(said)
     assert all(re.search(words, sentence) for words, sentence in zip(said, found, strict=True))
