@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -123,6 +125,23 @@ networks:
 """
 
 
+@pytest.fixture(scope="module")
+def shared(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A copy of the finished repository for stages that refuse: who changes a file there puts it back."""
+    return finished.copy(tmp_path_factory.mktemp("shared") / "repository")
+
+
+@contextmanager
+def put_back(path: Path) -> Iterator[bytes]:
+    """Gives what a file holds, and gives it back to the file."""
+    content = path.read_bytes()
+    try:
+        yield content
+    finally:
+        path.unlink(missing_ok=True)  # it may be a link into DVC's cache
+        path.write_bytes(content)
+
+
 def refused(stage: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
     """What the stage says where it ends with an error, run in the working directory."""
     capsys.readouterr()
@@ -148,7 +167,7 @@ BAD_PARAMETERS = [
 
 @pytest.mark.parametrize(("stage", "old", "new", "said"), BAD_PARAMETERS, ids=[said for *_, said in BAD_PARAMETERS])
 def test_a_bad_parameter_is_refused_in_a_sentence(
-    repository: Repository,
+    shared: Repository,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     stage: ModuleType,
@@ -156,13 +175,14 @@ def test_a_bad_parameter_is_refused_in_a_sentence(
     new: str,
     said: str,
 ):
-    monkeypatch.chdir(repository.path)
+    monkeypatch.chdir(shared.path)
     monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
-    repository.replace("params.yaml", old, new)
-    sentence = refused(stage, capsys)
+    with put_back(shared.path / "params.yaml"):
+        shared.replace("params.yaml", old, new)
+        sentence = refused(stage, capsys)
     assert said in sentence
     assert (sentence.count("error: "), sentence.count("\n")) == (1, 1)
-    assert not list(repository.path.rglob("*.partial*"))
+    assert not list(shared.path.rglob("*.partial*"))
 
 
 def test_a_refusal_is_the_last_word_under_dvc_too(repository: Repository):
@@ -211,22 +231,22 @@ def test_missing_and_empty_parameters_are_refused_in_a_sentence(
     ],
 )
 def test_damaged_files_are_refused_by_name(
-    repository: Repository,
+    shared: Repository,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
     stage: ModuleType,
     file: str,
 ):
-    monkeypatch.chdir(repository.path)
+    monkeypatch.chdir(shared.path)
     monkeypatch.setattr(reproducibility, "compute_reproducibly", lambda *_: None)  # once a process, and tests share one
-    repository.replace("params.yaml", "dpi: 120", "dpi: 50")  # for what `plot` draws before it reads the last file
     path = Path(file)
-    content = path.read_bytes()
-    path.unlink()  # it may be a link into DVC's cache
-    assert refused(stage, capsys).startswith(f"error: {file} is missing")
-    for damage in (content[: len(content) // 2], content[:-1], b"", b"<html>"):
-        path.write_bytes(damage)
-        assert refused(stage, capsys).startswith(f"error: {file}")
+    with put_back(Path("params.yaml")), put_back(path) as content:
+        shared.replace("params.yaml", "dpi: 120", "dpi: 50")  # for what `plot` draws before it reads the last file
+        path.unlink()
+        assert refused(stage, capsys).startswith(f"error: {file} is missing")
+        for damage in (content[: len(content) // 2], content[:-1], b"", b"<html>"):
+            path.write_bytes(damage)
+            assert refused(stage, capsys).startswith(f"error: {file}")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -43,6 +44,7 @@ class Seen(NamedTuple):
     size: tuple[int, int]
     """Width and height in pixels."""
     digit: bool
+    """Whether it shows one, if that was looked for."""
     tint: float
     """The median over its pixels of what the largest channel is above the smallest, of 255."""
 
@@ -63,7 +65,7 @@ def settle(wanted: Folder, paths: list[Path]) -> Settled:
     """
     framing, side, color = wanted.framing, wanted.side, wanted.color
     open_still = AUTO in (framing, side, color) and framing != "digit"
-    seen = look(paths) if open_still else []
+    seen = look(paths, for_digits=framing == AUTO) if open_still else []
     if not seen:  # nothing to choose, or nothing that can be read, of which `gather` will say why
         fixed: Framing = "digit" if framing == "digit" else "whole"
         return Settled(fixed, _shape(fixed, side, color, tinted=False), [])
@@ -94,19 +96,19 @@ def _shape(framing: Framing, side: int | str, color: bool | str, tinted: bool) -
     return pixels, pixels, 3 if (tinted if color == AUTO else color) else 1
 
 
-def look(paths: list[Path]) -> list[Seen]:
-    """Look at SAMPLE of the pictures, those that can be read."""
+def look(paths: list[Path], for_digits: bool) -> list[Seen]:
+    """Look at SAMPLE of the pictures, those that can be read; for digits, which takes longest, only if asked to."""
     by_content = {}
     for path in paths:
         if path.stat().st_size:
             with path.open("rb") as file:
                 by_content[hashlib.file_digest(file, "sha256").digest()] = path
     sample = [by_content[digest] for digest in sorted(by_content)[:SAMPLE]]
-    return [seen for seen in in_processes(look_at, sample) if seen]
+    return [seen for seen in in_processes(partial(look_at, for_digits=for_digits), sample) if seen]
 
 
-def look_at(path: Path) -> Seen | None:
-    """Look at a picture; one that cannot be read is left to who reads all."""
+def look_at(path: Path, for_digits: bool) -> Seen | None:
+    """Look at a picture, for a digit if asked to; one that cannot be read is left to who reads all."""
     try:
         content = path.read_bytes()
         picture = flattened(decode(content))
@@ -114,12 +116,16 @@ def look_at(path: Path) -> Seen | None:
         return None
     size = picture.size
     small = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX)).astype(int)
+    tint = float(np.median(small.max(axis=2) - small.min(axis=2)))
+    return Seen(size, for_digits and _shows_a_digit(content), tint)
+
+
+def _shows_a_digit(content: bytes) -> bool:
     try:
         rows, columns = np.nonzero(prepare(content) > np.float32(0.5))[:2]
-        digit = bool(np.ptp(columns) < WIDE * (np.ptp(rows) + 1))
     except Refusal:
-        digit = False
-    return Seen(size, digit, float(np.median(small.max(axis=2) - small.min(axis=2))))
+        return False
+    return bool(np.ptp(columns) < WIDE * (np.ptp(rows) + 1))
 
 
 def in_runs(images: Images, paths: list[Path], labels: np.ndarray) -> str:

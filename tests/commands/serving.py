@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,10 +132,18 @@ def in_process(app: Any) -> Iterator[int]:
         server = uvicorn.Server(
             uvicorn.Config(Guard(app, "127.0.0.1"), http=Connection, ws="none", lifespan="off", log_level="error")
         )
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        loop = asyncio.new_event_loop()
+        serving = loop.create_task(server.serve([listening]))
+
+        def serve() -> None:
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(serving)
+            loop.close()
+
+        thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield listening.getsockname()[1]
         finally:
-            server.should_exit = True
+            loop.call_soon_threadsafe(serving.cancel)  # at once, where uvicorn's own way out takes 0.2 s
             thread.join()

@@ -10,6 +10,7 @@ from PIL import Image
 from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder, Parameters
 from digits.foundation.yaml import parse_yaml
+from digits.pictures import automatic
 from digits.pictures.automatic import Settled, in_runs, settle
 from digits.pictures.folder import gather
 from tests.hand import write_hand
@@ -64,6 +65,16 @@ def test_what_params_yaml_says_is_so(tmp_path: Path):
     assert settled(tmp_path, Folder(kind="folder", side=48)).shape == (48, 48, 3)
     write_hand(tmp_path / "digits", 2)
     assert settled(tmp_path / "digits", Folder(kind="folder", side=40)).framing == "whole", "which no digit's frame has"
+
+
+def test_where_no_digit_is_to_be_framed_nobody_looks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    photographs(tmp_path, 3)
+    wanted = Folder(kind="folder", framing="whole")
+    found = settled(tmp_path, wanted)
+    monkeypatch.setattr(automatic, "prepare", None)  # which the processes that look inherit
+    assert settled(tmp_path, wanted) == found == ("whole", (64, 64, 3), found.told)
+    with pytest.raises(TypeError):
+        settled(tmp_path)
 
 
 @pytest.mark.slow
