@@ -9,6 +9,7 @@ from digits.network.inference import FORWARD_BATCH
 from digits.network.tensorflow import keras, tf
 
 PART = 200  # images that are compared with all others at a time; 2,000 would take 1.7 GB more for MNIST
+BLOCK = 128  # of these that have their highest value looked for
 LOOKED_AT = 3  # relatives of which the pixels are compared
 SHIFT = 2  # pixels to each side
 NEARLY = 0.99  # of the correlation of two images where they lie best; of MNIST's, none but a pair of ones is above
@@ -54,14 +55,36 @@ def nearest(
     count = min(count, len(among) - 1)
     if count < 1 or not len(of):
         return np.zeros((len(of), max(count, 0)), int)
-    others, found = features[among].T, []
+    others = np.pad(features[among], ((0, -len(among) % BLOCK), (0, 0))).T
+    found = []
     for start in range(0, len(of), PART):
         part = of[start : start + PART]
         alike = features[part] @ others
-        alike[part[:, None] == among[None, :]] = -np.inf
-        found.append(tf.math.top_k(alike, count).indices.numpy())
+        alike[:, len(among) :] = -np.inf
+        alike[:, : len(among)][part[:, None] == among[None, :]] = -np.inf
+        found.append(highest(alike, count))
         told(len(part))
     return among[np.concatenate(found)]
+
+
+def highest(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the highest values of each row, the highest first, of equal ones the first.
+
+    Each of them is in one of the `count` blocks of columns that have the highest maxima: of most values no more than
+    that is asked, which takes a sixth of the time.
+
+    Args:
+        values: float32 of shape (n, m), m a multiple of BLOCK.
+        count: how many, at most m.
+
+    Returns:
+        Integers of shape (n, count).
+    """
+    blocks = values.reshape(len(values), -1, BLOCK)
+    best = np.sort(tf.math.top_k(blocks.max(axis=2), min(count, blocks.shape[1])).indices.numpy(), axis=1)
+    within = np.take_along_axis(blocks, best[:, :, None], axis=1).reshape(len(values), -1)
+    place = tf.math.top_k(within, count).indices.numpy()
+    return BLOCK * np.take_along_axis(best, place // BLOCK, axis=1) + place % BLOCK
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:

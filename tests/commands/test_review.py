@@ -144,6 +144,15 @@ def test_the_nearest_are_those_of_the_same_direction(layers: list[str]):
     assert not relatives.nearest(features, np.array([2]), np.array([2]), 3).size
 
 
+@pytest.mark.parametrize(("columns", "count"), [(relatives.BLOCK, 100), (40 * relatives.BLOCK, 3)])
+def test_the_highest_are_found_in_order_and_of_equal_ones_the_first(columns: int, count: int):
+    values = np.random.default_rng(count).integers(0, columns // 4, (20, columns)).astype(np.float32)  # many are equal
+    values[3] = 7
+    values[4, 5:] = -np.inf
+    in_order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(relatives.highest(values, count), in_order)
+
+
 @pytest.mark.torture
 def test_a_person_finds_misfiled_pictures_corrects_them_and_goes_back(finished: Repository, tmp_path):
     repository = finished.copy(tmp_path / "repository")
