@@ -6,7 +6,7 @@ Plants 1,200 errors in MNIST's 60,000 training labels, half of them any other cl
 Writes to benchmarks/results/labels.csv, for mlp and convnet, how many of them stand among the first 1,200 by the
 probability of the label, by its margin over the next class, and, where cleanlab is installed, by confident learning
 with either: by the networks alone, and, as `review` ranks, by networks and neighbors. With --accuracy to
-labels_accuracy.csv: convnet's test accuracy without errors, with them, and with the networks' verdicts on the first
+labels_accuracy.csv: convnet's test accuracy without errors, with them, and with the verdicts of both on the first
 1,200 taken as they are, for five seeds each.
 """
 
@@ -102,8 +102,8 @@ def main() -> None:
             pixels, labels, validating, of_fold, images.task, parameters(network), lambda *_: None
         )
         both = np.log(edges.together(np.exp(said), votes, labels, np.ones(len(labels), bool)))
-        own = {"margin, of networks and neighbors": rankings(both, labels)["margin"]}
-        for ranking, places in (rankings(said, labels) | own).items():
+        reviewed = rankings(both, labels)["margin"]
+        for ranking, places in (rankings(said, labels) | {"margin, of networks and neighbors": reviewed}).items():
             first = kinds[places[: 2 * EACH]]
             counts = {kind: int((first == kind).sum()) for kind in ("any", "confused")}
             rows.append({"network": network, "ranking": ranking, "errors": 2 * EACH, **counts})
@@ -111,10 +111,10 @@ def main() -> None:
         write_table(RESULTS / "labels.csv", pd.DataFrame(rows))
     if not with_accuracy:
         return
-    margin = rankings(said, labels)["margin"][: 2 * EACH]  # convnet's, the last one
-    said[np.arange(len(labels)), labels] = -np.inf
+    first = reviewed[: 2 * EACH]  # by convnet, the last one
+    both[np.arange(len(labels)), labels] = -np.inf
     corrected = labels.copy()
-    corrected[margin] = said[margin].argmax(axis=1)
+    corrected[first] = both[first].argmax(axis=1)
     measured = []
     for seed in SEEDS:
         for name, those in (("without errors", true), ("with errors", labels), ("corrected", corrected)):
