@@ -91,7 +91,11 @@ def processes(word: str) -> dict[int, str]:
 
 def training_in(folder: Path) -> bool:
     """Whether a stage `train` is at work somewhere in a folder."""
-    return any(folder in Path(f"/proc/{pid}/cwd").resolve().parents for pid in processes("stages.train"))
+    for pid in processes("stages.train"):
+        with suppress(OSError):  # it has ended since
+            if folder in Path(f"/proc/{pid}/cwd").readlink().parents:
+                return True
+    return False
 
 
 class Nodes:
