@@ -189,6 +189,9 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     left = config.stash.get(LEFT, 0)
+    for report in [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]:
+        for name, value in report.user_properties if report.when == "call" else []:
+            terminalreporter.write_line(f"{name}: {value}")
     where = "make torture" if config.option.all else "make test-all and make torture"
     terminalreporter.write_line(f"{left} {'test was' if left == 1 else 'tests were'} left to {where}")
 
