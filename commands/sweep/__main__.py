@@ -109,6 +109,7 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
     if not resume and any(experiment == trial for trial, experiment in earlier.names.items()):
         raise Refusal(f"{plan.path} was begun at this commit: --resume goes on, `dvc exp remove` forgets what it found")
     experiments.bring_data(plan.sweep.space)
+    experiments.check_validation(plan.sweep.space)
     before = tried_before(plan, earlier.settings, earlier.numbers)
     findings = Findings(plan, earlier.numbers)
     with contextlib.ExitStack() as stack:

@@ -31,9 +31,10 @@ from commands.sweep.settings import (
     experiment_name,
     read_message,
 )
+from digits.data.measured import DATA
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
-from digits.results.revisions import folder_in_git
+from digits.results.revisions import folder_in_git, what_dvc_keeps
 
 UNTRACKED_MATTERS = ("data", "digits", "stages")
 RESULTS = "sweeps"
@@ -123,7 +124,7 @@ def cache() -> str:
 
 def remote() -> dict[str, str]:
     """The settings of DVC's default remote, by their names in a configuration file; none where there is no remote."""
-    with Repo() as repo:
+    with what_dvc_keeps(), Repo() as repo:
         name = repo.config["core"].get("remote")
         settings = dict(repo.config["remote"].get(name, {})) if name else {}
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
@@ -153,6 +154,24 @@ def bring_data(varied: Iterable[str]) -> None:
         if subprocess.run(command, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, check=False).returncode:
             raise Refusal(f"{missing}, from which trials begin, is not here and cannot be made: above is why")
         commit()
+
+
+def check_validation(varied: Iterable[str]) -> None:
+    """Refuse to begin where no image validates, by which trials are chosen, if the last commit tells.
+
+    Args:
+        varied: the parameters that trials vary; what they vary of the data is found by each.
+    """
+    if {name.split(".")[0] for name in varied} & {"fetch", "datasets", "prepare"}:
+        return
+    lock, params = (parse_yaml(Path(file).read_bytes(), Path(file)) for file in ("dvc.lock", "params.yaml"))
+    prepared, here = by_full_name(lock["stages"]["prepare"]["params"]["params.yaml"]), by_full_name(params)
+    as_committed = all(here.get(name) == value for name, value in prepared.items())
+    if as_committed and not json.loads(DATA.read_bytes())["validation"]:
+        raise Refusal(
+            f"prepare.validation.hold_out is {here['prepare.validation.hold_out']}, which comes to no image: trials "
+            "are chosen by validation images, expected some"
+        )
 
 
 def _missing(targets: list[str]) -> str:

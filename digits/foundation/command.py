@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,10 @@ def begin() -> None:
         pwd.getpwuid(os.getuid())
     except KeyError:  # a user whom the machine does not know, as in a container: libraries ask for name and home
         os.environ |= {"HOME": "/", "USER": str(os.getuid())} | os.environ
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:  # as in a container in which nothing can be written; libraries would trace it
+        _refuse(f"{error.strerror}, expected one that can be written to: TMPDIR names it")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be kept
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that has no such letter gets its number, and a log each line when it is printed.
@@ -75,9 +80,9 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
         sys.exit(141)  # as a shell tells of SIGPIPE
-    except FileNotFoundError as error:
-        _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename:
+            _refuse(f"{error.filename} is missing; `dvc repro` makes what the pipeline can make")
         _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
     finally:
         gc.freeze()  # what is left ends with the process; to look through TensorFlow for garbage takes a second

@@ -1,6 +1,8 @@
 """Files as they were at a commit, in an experiment, or as they are."""
 
 import contextlib
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import dvc.api
@@ -30,7 +32,8 @@ def read_file(revision: str, path: Path) -> bytes:
         here = folder_in_git()
         # DVC looks for a path in Git's root, and finds a project below it only where it is told of the root (dvc#4969)
         root = None if here == Path() else str(Path.cwd().parents[len(here.parts) - 1])
-        return dvc.api.read(str(here / path), repo=root, rev=revision, mode="rb")
+        with what_dvc_keeps():
+            return dvc.api.read(str(here / path), repo=root, rev=revision, mode="rb")
     except PathMissingError as error:
         raise Refusal(f"{revision} has no {path}") from error
     except (RevError, AttributeError, ValueError) as error:  # the last two: a file or a folder, no UTF-8 or too long
@@ -38,6 +41,15 @@ def read_file(revision: str, path: Path) -> bytes:
         raise Refusal(f"{revision!r:.60} names no commit or several, expected {expected}") from error
     except DvcException as error:
         raise Refusal(f"{path} at {revision} cannot be read: {' '.join(str(error).split())}") from error
+
+
+@contextlib.contextmanager
+def what_dvc_keeps() -> Iterator[None]:
+    """Refuse in a sentence where DVC, in the block, cannot write down what it knows of files, below /var/tmp."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Refusal(f"DVC: {error}, expected a folder that can be written to: DVC_SITE_CACHE_DIR names it") from error
 
 
 def folder_in_git() -> Path:

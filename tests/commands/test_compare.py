@@ -1,5 +1,6 @@
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -278,6 +279,15 @@ def test_a_missing_or_damaged_file_is_refused(history: Repository, file: Path, c
         file.write_text(content)
     history.commit("Damage")
     with pytest.raises(Refusal, match=sentence):
+        compare.read_revision("HEAD")
+
+
+def test_where_dvc_can_write_down_nothing_it_is_said_what_to_set(history: Repository, monkeypatch: pytest.MonkeyPatch):
+    def unwritable(*_: object, **__: object) -> bytes:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("dvc.api.read", unwritable)
+    with pytest.raises(Refusal, match="unable to open database file, expected a folder .* DVC_SITE_CACHE_DIR names it"):
         compare.read_revision("HEAD")
 
 

@@ -151,6 +151,20 @@ def test_trials_without_validation_images_are_refused():
     assert refused().startswith("prepare.validation.hold_out is 0: trials are chosen by validation images")
 
 
+def test_a_share_that_comes_to_no_validation_image_is_refused_before_the_first_trial():
+    shutil.copy(ROOT / "dvc.lock", "dvc.lock")
+    Path("metrics").mkdir()
+    Path("metrics/data.json").write_text('{"validation": 6000}')
+    experiments.check_validation(["network"])
+    Path("metrics/data.json").write_text('{"validation": 0}')
+    with pytest.raises(Refusal, match=r"hold_out is 0\.1, which comes to no image: .* expected some"):
+        experiments.check_validation(["network"])
+    experiments.check_validation(["network", "prepare.validation.take"])
+    content = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(content.replace("    hold_out: 0.1 #", "    hold_out: 0.2 #"))
+    experiments.check_validation(["network"])  # what the last commit measured is of other parameters
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [

@@ -121,6 +121,17 @@ def test_a_user_whom_the_machine_does_not_know_has_a_name_and_a_home():
     assert ended.stdout == f"{os.getuid()} /\n"
 
 
+def test_where_nothing_can_be_written_it_is_said_in_a_sentence(tmp_path: Path):
+    missing = [str(tmp_path / "missing")]
+    program = (
+        f"import tempfile; tempfile._candidate_tempdir_list = lambda: {missing};"
+        "from digits.foundation.command import begin; begin()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = f"No usable temporary directory found in {missing}, expected one that can be written to: TMPDIR names it"
+    assert (ended.returncode, ended.stderr) == (1, f"error: {said}\n")
+
+
 def test_what_is_printed_is_in_the_log_at_once():
     """A training tells each epoch, and one that is read through a pipe had nothing to say until it ended."""
     program = "from digits.foundation.command import begin\nbegin()\nprint('an epoch')\nopen(0).read()\n"
