@@ -138,6 +138,9 @@ def in_process(app: Any) -> Iterator[int]:
         def serve() -> None:
             with suppress(asyncio.CancelledError):
                 loop.run_until_complete(serving)
+            for connection in server.server_state.connections:
+                connection.transport.close()
+            loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
         thread = threading.Thread(target=serve)
