@@ -169,8 +169,8 @@ def check_validation(varied: Iterable[str]) -> None:
     as_committed = all(here.get(name) == value for name, value in prepared.items())
     if as_committed and not json.loads(DATA.read_bytes())["validation"]:
         raise Refusal(
-            f"prepare.validation.hold_out is {here['prepare.validation.hold_out']}, which comes to no image: trials "
-            "are chosen by validation images, expected some"
+            f"prepare.validation.hold_out is {here['prepare.validation.hold_out']}, which comes to no image by {DATA}: "
+            "trials are chosen by validation images, expected some"
         )
 
 

@@ -157,7 +157,7 @@ def test_a_share_that_comes_to_no_validation_image_is_refused_before_the_first_t
     Path("metrics/data.json").write_text('{"validation": 6000}')
     experiments.check_validation(["network"])
     Path("metrics/data.json").write_text('{"validation": 0}')
-    with pytest.raises(Refusal, match=r"hold_out is 0\.1, which comes to no image: .* expected some"):
+    with pytest.raises(Refusal, match=r"hold_out is 0\.1, .* no image by metrics/data\.json: .* expected some"):
         experiments.check_validation(["network"])
     experiments.check_validation(["network", "prepare.validation.take"])
     content = Path("params.yaml").read_text()
