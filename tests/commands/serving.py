@@ -133,11 +133,11 @@ def in_process(app: Any) -> Iterator[int]:
             uvicorn.Config(Guard(app, "127.0.0.1"), http=Connection, ws="none", lifespan="off", log_level="error")
         )
         loop = asyncio.new_event_loop()
-        serving = loop.create_task(server.serve([listening]))
+        task = loop.create_task(server.serve([listening]))
 
         def serve() -> None:
             with suppress(asyncio.CancelledError):
-                loop.run_until_complete(serving)
+                loop.run_until_complete(task)
             for connection in server.server_state.connections:
                 connection.transport.close()
             loop.run_until_complete(asyncio.sleep(0))
@@ -148,5 +148,5 @@ def in_process(app: Any) -> Iterator[int]:
         try:
             yield listening.getsockname()[1]
         finally:
-            loop.call_soon_threadsafe(serving.cancel)  # at once, where uvicorn's own way out takes 0.2 s
+            loop.call_soon_threadsafe(task.cancel)  # at once, where uvicorn's own way out takes 0.2 s
             thread.join()
