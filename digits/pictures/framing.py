@@ -37,15 +37,15 @@ class Reading(NamedTuple):
 
 
 def thicken(ink: np.ndarray) -> np.ndarray:
-    """Draw strokes anew that would be thinner than THINNEST once scaled: a fine pen on a large sheet."""
-    mask = np.pad(ink, max(ink.shape) // DIGIT_SIDE) > 0.5
+    """The digit alone, its strokes drawn anew where they would be thinner than THINNEST once scaled: a fine pen's."""
+    digit = np.pad(ink[bounds(ink > 0.15)], max(ink.shape) // DIGIT_SIDE + 1)
+    mask = digit > 0.5
     scale = DIGIT_SIDE / max(side.stop - side.start for side in bounds(mask))
     thickness = 4 * ndimage.distance_transform_edt(mask)[mask].mean()  # in a bar, the mean distance to its edge is 1/4
     missing = (THINNEST / scale - thickness) / 2
     if missing <= 0:
-        return ink
-    padded = np.pad(ink, max(ink.shape) // DIGIT_SIDE)
-    return np.maximum(padded, np.clip(missing + 0.5 - ndimage.distance_transform_edt(~mask), 0, 1))
+        return digit
+    return np.maximum(digit, np.clip(missing + 0.5 - ndimage.distance_transform_edt(~mask), 0, 1))
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -268,9 +268,11 @@ def _check_strokes(parts: np.ndarray, stands_out: np.ndarray) -> None:
 
     sigma = max(max(parts.shape) / 120, 0.5)
     around = 2 * max(round(sigma), 1) + 1  # a line one pixel wide slopes beside it, not on it
-    steepest = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(stands_out, sigma), around)
-    height = ndimage.maximum_filter(ndimage.gaussian_filter(stands_out, sigma), around)
-    slope = np.median((steepest / np.maximum(height, 1e-6))[outline]) * max(parts.shape)
+    reach = round(4 * sigma) + around  # of both filters
+    near = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in bounds(whole))
+    steepest = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(stands_out[near], sigma), around)
+    height = ndimage.maximum_filter(ndimage.gaussian_filter(stands_out[near], sigma), around)
+    slope = np.median((steepest / np.maximum(height, 1e-6))[outline[near]]) * max(parts.shape)
     if slope < min(LEAST_SLOPE, LEAST_SLOPE_A_PIXEL * max(parts.shape)):
         raise NoDigit("shows no digit: nothing on it has an edge, as a stroke has")
 

@@ -49,6 +49,8 @@ def what_dvc_keeps() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:  # for the minute that DVC waits
+            raise Refusal(f"DVC: {error}, expected another dvc that is at work here to have ended") from error
         raise Refusal(f"DVC: {error}, expected a folder that can be written to: DVC_SITE_CACHE_DIR names it") from error
 
 

@@ -3,7 +3,9 @@ import re
 import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +290,21 @@ def test_where_dvc_can_write_down_nothing_it_is_said_what_to_set(history: Reposi
 
     monkeypatch.setattr("dvc.api.read", unwritable)
     with pytest.raises(Refusal, match="unable to open database file, expected a folder .* DVC_SITE_CACHE_DIR names it"):
+        compare.read_revision("HEAD")
+
+
+def test_where_another_dvc_keeps_its_notes_to_itself_no_folder_is_asked_for(
+    history: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def locked(*_: object, **__: object) -> bytes:
+        connect = partial(sqlite3.connect, tmp_path / "notes.db", timeout=0)
+        with closing(connect()) as others, closing(connect()) as ours:
+            others.execute("BEGIN EXCLUSIVE")
+            ours.execute("BEGIN EXCLUSIVE")
+        raise AssertionError
+
+    monkeypatch.setattr("dvc.api.read", locked)
+    with pytest.raises(Refusal, match="database is locked, expected another dvc that is at work here to have ended"):
         compare.read_revision("HEAD")
 
 
