@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import socket
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -24,6 +25,7 @@ MOST_CONNECTIONS = 256
 SLOWEST = 15  # seconds that a request may take to arrive, and an answer to be taken
 MOST_BYTES = 8 * 2**20  # of a request's body
 MOST_HELD = 16 * MOST_BYTES  # of all bodies that are waiting for their end or their answer
+MOST_UNREAD = 2**15  # bytes of answers that the system takes for a client; left alone, it takes megabytes
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -136,6 +138,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Uvicorn's own `limit_concurrency` would say no in two words, and not before a whole request has come."""
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNREAD)
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(503, "Service Unavailable", f"{MOST_CONNECTIONS} connections are open, which is the most")
         else:
@@ -157,13 +160,14 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """The client does not read what it asked for: for SLOWEST at most, then its place is another's."""
         super().pause_writing()
-        self._unread = self.loop.call_later(SLOWEST, self.transport.abort)
+        self._unread = self._unread or self.loop.call_later(SLOWEST, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read on."""
+        """It has read on; which wins no time for one that has sent its next requests before."""
         super().resume_writing()
-        if self._unread:
+        if self._unread and not self.conn.trailing_data[0]:
             self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         """Begin to wait for the end of a request, or end it."""

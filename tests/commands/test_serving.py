@@ -1,7 +1,8 @@
 import socket
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -106,3 +107,19 @@ def test_who_reads_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
         connection.settimeout(60)
         with pytest.raises(ConnectionError):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000_000)
+
+
+def test_who_asks_in_advance_and_reads_nothing_is_not_answered_into_the_systems_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.3)
+    ended, lost = threading.Event(), guard.Connection.connection_lost
+    monkeypatch.setattr(guard.Connection, "connection_lost", lambda *of: (lost(*of), ended.set()))
+    with in_process(says_nothing) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3000)
+        assert ended.wait(60)
+        connection.settimeout(10)
+        came = b""
+        with suppress(ConnectionError):
+            came = b"".join(iter(lambda: connection.recv(2**16), b""))
+        assert 0 < came.count(b" 204 ") < 1500
