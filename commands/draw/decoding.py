@@ -1,12 +1,14 @@
 """Pictures are decoded by processes that can be ended, so that none of them takes the page from the others."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.exceptions import HTTPException
 
 from commands.serving.application import MOST_WAITING
@@ -19,28 +21,74 @@ MOST_LATE = 16  # pictures that took longer, and wait for each other
 WAY = "spawn" if sys.platform == "win32" else "forkserver"  # neither of which copies the page's connections
 
 
+class Lane:
+    """A process that reads a picture at a time; of those that wait, the smallest file is next.
+
+    So a drawing waits for one photograph at most, however many came before it.
+
+    Args:
+        seconds: that a picture may take.
+        most: pictures that may wait.
+    """
+
+    def __init__(self, seconds: float, most: int) -> None:
+        self._worker, self._seconds = Worker(WAY), seconds
+        self._waiting: asyncio.PriorityQueue[Any] = asyncio.PriorityQueue(most)
+        self._came = count()
+
+    async def call(self, function: Callable[..., Any], content: bytes, *arguments: object) -> Any:
+        """What the function makes of a picture, or raises, as `Worker.call`; HTTPException: too many wait."""
+        call = partial(self._worker.call, function, content, *arguments, seconds=self._seconds)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            self._waiting.put_nowait((len(content), next(self._came), call, answer))
+        except asyncio.QueueFull:
+            raise HTTPException(503, "too many pictures are waiting already; send it again in a few seconds") from None
+        return await answer
+
+    async def work(self) -> None:
+        """Read what waits, until this is cancelled."""
+        while True:
+            *_, call, answer = await self._waiting.get()
+            try:
+                result = await to_thread.run_sync(call)
+            except Exception as error:
+                if not answer.cancelled():
+                    answer.set_exception(error)
+            else:
+                if not answer.cancelled():
+                    answer.set_result(result)
+
+    def end(self) -> None:
+        """End the process, whatever it reads."""
+        self._worker.end()
+
+
 class Decoding:
     """Two processes: one for all pictures in turn, and one for those that it has not read within SOON."""
 
     def __init__(self) -> None:
         get_context(WAY).set_forkserver_preload(["commands.draw.drawings", "digits.pictures.reading"])
-        self._lanes = [(Worker(WAY), CapacityLimiter(1), SOON, MOST_WAITING)]
-        self._lanes += [(Worker(WAY), CapacityLimiter(1), SLOWEST, MOST_LATE)]
+        self._lanes = Lane(SOON, MOST_WAITING), Lane(SLOWEST, MOST_LATE)
 
-    async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
+    async def __aenter__(self) -> None:
+        self._work = [asyncio.create_task(lane.work()) for lane in self._lanes]
+
+    async def __aexit__(self, *_: object) -> None:
+        for task, lane in zip(self._work, self._lanes, strict=True):
+            task.cancel()
+            lane.end()
+
+    async def call(self, function: Callable[..., Any], content: bytes, *arguments: object) -> Any:
         """What the function makes of a picture, called there.
 
         Raises:
             NoDigit: as the function does.
             HTTPException: it refuses the picture, takes too long, or too many are waiting.
         """
-        for worker, limiter, seconds, most in self._lanes:
-            if limiter.statistics().tasks_waiting >= most:
-                raise HTTPException(503, "too many pictures are waiting already; send it again in a few seconds")
+        for lane in self._lanes:
             try:
-                return await to_thread.run_sync(
-                    partial(worker.call, function, *arguments, seconds=seconds), limiter=limiter
-                )
+                return await lane.call(function, content, *arguments)
             except NoDigit:
                 raise
             except TooSlow as refusal:

@@ -20,6 +20,7 @@ from digits.pictures.layout import LINK_TO_CACHE
 
 IMAGES = Path("data/own/images")
 LARGEST = 1024  # pixels of a kept picture's longer side; a drawing has fewer
+PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 NAME = re.compile(r"[0-9a-f]{16}\.png")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -39,8 +40,9 @@ def as_png(content: bytes) -> bytes:
         Refusal: it is no picture that can be read.
     """
     image = decode(content)
-    if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}:
+    if image.mode not in PNG_MODES:
         image = flattened(image)
+        image = image if image.mode in PNG_MODES else image.convert("RGB")
     image.thumbnail((LARGEST, LARGEST))
     image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     png = io.BytesIO()

@@ -92,13 +92,14 @@ Label = Annotated[str, Query(alias="class", description="The class's name, one o
 
 def application(reader: Reader) -> FastAPI:
     """The application that answers with this network."""
+    at_work, decoding = serving.worker(), Decoding()
     app = serving.application(
         "A page to draw on",
         "Reads drawn and photographed digits, and keeps them as data.",
         HERE,
         "the query lacks class=, which says under which class to keep the picture",
+        decoding,
     )
-    at_work, decoding = serving.worker(), Decoding()
 
     async def read(content: bytes) -> dict[str, object]:
         network = await at_work(reader.network)

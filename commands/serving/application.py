@@ -1,6 +1,7 @@
 """What each page's addresses begin with: its files, its refusals, and the one thread that works."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,9 @@ class Error(BaseModel):
     error: str
 
 
-def application(title: str, description: str, folder: Path, incomplete: str) -> FastAPI:
+def application(
+    title: str, description: str, folder: Path, incomplete: str, at_hand: AbstractAsyncContextManager[Any] | None = None
+) -> FastAPI:
     """An application with a page's files, which refuses in sentences.
 
     Args:
@@ -33,10 +36,12 @@ def application(title: str, description: str, folder: Path, incomplete: str) -> 
         description: what it does.
         folder: has page.html, page.js and page.css.
         incomplete: the sentence for a request that lacks what its address needs.
+        at_hand: what is entered before the first request, and left after the last one.
     """
     app = FastAPI(
         title=title,
         description=description,
+        lifespan=(lambda app: at_hand) if at_hand else None,
         docs_url=None, redoc_url=None,  # they would load their scripts from another host
         responses={status: {"model": Error} for status in (403, 408, 413, 415, 422, 503)},
     )  # fmt: skip

@@ -99,7 +99,7 @@ def serve(app: "ASGIApp", listening: socket.socket, arguments: argparse.Namespac
     from commands.serving.guard import Connection, Guard, Server
 
     config = uvicorn.Config(
-        Guard(app, arguments.host), http=Connection, ws="none", lifespan="off", access_log=False, log_level="error",
+        Guard(app, arguments.host), http=Connection, ws="none", access_log=False, log_level="error",
         server_header=False, timeout_graceful_shutdown=2,
     )  # fmt: skip
     address = address_of(listening)

@@ -44,7 +44,7 @@ class Kept(NamedTuple):
 def tell(found: list[Found], names: list[str]) -> None:
     """Say what was found in the folder, in a few lines."""
     counts = Counter(image.name for image in found)
-    listed = [f"{printable(Path(name))} {counts[name]:,}" for name in names[:MOST_NAMED]]
+    listed = [f"{name} {counts[name]:,}" for name in names[:MOST_NAMED]]
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     print(f"{len(found):,} pictures of {len(names):,} classes: {', '.join(listed)}{more}")
     few = sorted((counts[name], name) for name in names if counts[name] < FEW_OF_A_CLASS)

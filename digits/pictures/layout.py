@@ -95,9 +95,9 @@ def scan(folder: Path, problems: Problems) -> list[Found]:
                 continue
             first = there.setdefault(spelling(name), path)
             if first != path or spelled.setdefault(spelling(name), name) != name:
-                other = first if first != path else Path(spelled[spelling(name)])
+                other = printable(first) if first != path else spelled[spelling(name)]
                 problems.append(
-                    (path, f"is the class of {printable(other)} but for capitals, accents or blanks, expected one name")
+                    (path, f"is the class of {other} but for capitals, accents or blanks, expected one name")
                 )
             within = [entry for entry in walk(path, folder.resolve()) if not entry.hidden]
             problems += [(entry.path, entry.left_out) for entry in within if entry.left_out]
@@ -160,7 +160,7 @@ def check_nesting(folder: Path, found: list[Found], grouped: bool, problems: Pro
 
 def listed(names: Collection[str]) -> str:
     """The first few of some folders' names."""
-    some = [printable(Path(name)) for name in sorted(names)]
+    some = [in_one_line(name) for name in sorted(names)]
     more = f" and {len(some) - MOST_NAMED:,} more" if len(some) > MOST_NAMED else ""
     return f"the folder{'s' * (len(some) > 1)} {', '.join(some[:MOST_NAMED])}{more}"
 
@@ -224,8 +224,10 @@ def spelling(name: str) -> str:
 
 
 def printable(path: Path) -> str:
-    """A path in one line, whatever letters its name has."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in os.fsencode(path).decode(errors="backslashreplace")
-    )
+    """A path in one line, whatever letters its name has and whatever the locale says."""
+    return in_one_line(os.fsencode(path).decode(errors="backslashreplace"))
+
+
+def in_one_line(name: str) -> str:
+    """A name as `name_of` gives it, with signs for the letters that cannot be shown."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)

@@ -48,6 +48,7 @@ class Worker:
 
     def __init__(self, way: str = FORK) -> None:
         self._context: Any = get_context(way)
+        self._over = False
         self._start()
 
     def __enter__(self) -> "Worker":
@@ -83,14 +84,19 @@ class Worker:
             self._start_anew()
             raise
         except (OSError, EOFError) as error:
-            self._start_anew()
+            if not self._over:
+                self._start_anew()
             raise Refusal("ended the process that read it, or that was ended for want of memory") from error
         if returned:
             return result
         raise result
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does, for good; who waits for its answer in another thread is refused."""
+        self._over = True
+        self._kill()
+
+    def _kill(self) -> None:
         self._process.kill()
         self._process.join()
         self._connection.close()
@@ -103,7 +109,7 @@ class Worker:
         theirs.close()
 
     def _start_anew(self) -> None:
-        self.end()
+        self._kill()
         self._start()
 
 

@@ -175,14 +175,19 @@ def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(server: Server
         assert late.result().json["says"] == "I see no digit"
 
 
+def sleep(_: bytes) -> None:
+    time.sleep(60)
+
+
 @pytest.mark.slow
 def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypatch: pytest.MonkeyPatch):
     from commands.draw import decoding
 
     async def asked() -> tuple[list[object], int]:
         lanes = decoding.Decoding()
-        slow = [lanes.call(time.sleep, 60) for _ in range(4)]
-        return await asyncio.gather(*slow, return_exceptions=True), await lanes.call(len, "abc")
+        async with lanes:
+            slow = [lanes.call(sleep, b"large") for _ in range(4)]
+            return await asyncio.gather(*slow, return_exceptions=True), await lanes.call(len, b"abc")
 
     monkeypatch.setattr(decoding, "SOON", 0.05)
     monkeypatch.setattr(decoding, "SLOWEST", 0.9)
@@ -195,10 +200,25 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypa
         (503, "too many pictures are waiting already; send it again in a few seconds"),
     }
     assert after == 3, "the next is read"
-    sleeping = [process for process in psutil.Process().children() if process.pid not in before]
-    assert len(sleeping) == 2
-    for process in sleeping:
-        process.kill()
+    assert {process.pid for process in psutil.Process().children()} <= before
+
+
+def test_a_drawing_goes_before_the_photographs_that_wait(monkeypatch: pytest.MonkeyPatch):
+    from commands.draw import decoding
+
+    done = []
+
+    async def ask(lanes: decoding.Decoding, size: int) -> None:
+        done.append(await lanes.call(len, bytes(size)))
+
+    async def asked() -> None:
+        lanes = decoding.Decoding()
+        async with lanes:
+            await asyncio.gather(*(ask(lanes, size) for size in (900, 800, 700, 20, 10)))
+
+    monkeypatch.setattr(decoding, "WAY", "fork")
+    asyncio.run(asked())
+    assert done == [10, 20, 700, 800, 900]
 
 
 @pytest.mark.slow
@@ -337,6 +357,16 @@ def test_a_file_that_leads_elsewhere_is_neither_shown_nor_taken_away(workspace: 
         with pytest.raises(Refusal, match="there is no such drawing"):
             action(kept)
     assert drawings.survey(DIGITS, 12)[1] == []
+
+
+@pytest.mark.parametrize(("mode", "form"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("LAB", "TIFF")])
+def test_a_picture_in_a_printers_colors_is_kept_as_it_looks(mode: str, form: str):
+    drawing = Image.open(io.BytesIO(seven())).convert("RGB")
+    if mode == "LAB":
+        drawing = Image.merge("LAB", [drawing.getchannel("R"), *[Image.new("L", drawing.size, 128)] * 2])
+    kept = Image.open(io.BytesIO(drawings.as_png(encoded(drawing if mode == "LAB" else drawing.convert(mode), form))))
+    apart = np.abs(np.asarray(kept.convert("L"), int) - np.asarray(Image.open(io.BytesIO(seven())), int))
+    assert apart.mean() < 2
 
 
 def test_a_picture_of_16_bits_is_kept_as_it_looks():

@@ -20,9 +20,9 @@ from digits.foundation.command import Refusal
 from digits.foundation.parameters import Folder
 from digits.pictures import framing, reading
 from digits.pictures.decoding import decode, flattened
-from digits.pictures.folder import gather
+from digits.pictures.folder import gather, tell
 from digits.pictures.framing import prepare
-from digits.pictures.layout import name_of
+from digits.pictures.layout import Problems, listed, name_of, scan
 from tests.conftest import ROOT
 
 WHOLE = Folder(kind="folder", framing="whole", side=28)
@@ -144,6 +144,18 @@ def test_the_locale_does_not_decide_a_class_s_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
     assert name_of(Path("\u00c3\u00a9mile")) == "\u00e9mile"
     assert not name_of(Path("\u00e9mile")).isprintable()  # no UTF-8, and refused as what cannot be shown
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_in_any_locale_the_classes_are_told_by_their_names(
+    images: Path, encoding: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (images / "cat").rename(images / "\u00e9mile")
+    found = scan(images, Problems())
+    monkeypatch.setattr(os, "fsencode", lambda path: str(path).encode(encoding))
+    tell(found, sorted({image.name for image in found}))
+    assert "\u00e9mile 20" in capsys.readouterr().out
+    assert listed(["\u00e9mile"]) == "the folder \u00e9mile"
 
 
 def test_the_same_deep_picture_counts_once_in_either_order_of_bytes(images: Path):
