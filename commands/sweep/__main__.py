@@ -93,7 +93,7 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
     Raises:
         Refusal: it cannot start, or no setting was trained with all its seeds.
     """
-    from commands.sweep import cluster, experiments, tuning
+    from commands.sweep import cluster, earlier, experiments, tuning
     from commands.sweep.clone import Job
     from commands.sweep.findings import Findings
     from commands.sweep.search import tried_before
@@ -105,13 +105,13 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
             "no DVC remote is configured, through which the nodes of a cluster get the data and return the networks: "
             "`dvc remote add --default NAME URL`"
         )
-    earlier = experiments.earlier(at, plan.name, plan.baseline, plan.sweep.metric)
-    if not resume and any(experiment == trial for trial, experiment in earlier.names.items()):
+    found = earlier.find(at, plan.name, plan.baseline, plan.sweep.metric)
+    if not resume and any(experiment == trial for trial, experiment in found.names.items()):
         raise Refusal(f"{plan.path} was begun at this commit: --resume goes on, `dvc exp remove` forgets what it found")
     experiments.bring_data(plan.sweep.space)
     experiments.check_validation(plan.sweep.space)
-    before = tried_before(plan, earlier.settings, earlier.numbers)
-    findings = Findings(plan, earlier.numbers)
+    before = tried_before(plan, found.settings, found.numbers)
+    findings = Findings(plan, found.numbers)
     with contextlib.ExitStack() as stack:
         folder = None
         if address:
@@ -129,8 +129,8 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
             identity=identity, remote=remote if address else {}, cache=None if address else experiments.cache(),
             folder=folder,
         )  # fmt: skip
-        tuning.run(findings, job, experiments.bundle(), before)
-    best = [earlier.names.get(trial, trial) for trial in findings.best()]
+        tuning.run(findings, job, experiments.bundle(), before, found.histories)
+    best = [found.names.get(trial, trial) for trial in findings.best()]
     if address:
         with experiments.through_the_remote("the best networks cannot be fetched from the remote") as repo:
             repo.fetch(targets=["train"], revs=best)

@@ -26,6 +26,7 @@ from commands.sweep.dvc_exit import MISSING, REFUSED
 from commands.sweep.settings import Baseline, Numbers, Setting, options
 
 WAITS = (1, 2, 4, 8, 16, 32, 64)  # seconds, while a remote is away or a disk is full
+NONE_VALIDATES = "prepare.validation.hold_out comes to no image, by which trials are chosen"
 LOOK = 0.05  # seconds between two looks at a process
 
 # A process group that ends with the process that holds its standard input, however that one ended.
@@ -172,7 +173,7 @@ class Clone:
         files = (self.path / f"metrics/{name}.json" for name in ("train", "test", "data"))
         train, test, data = (json.loads(file.read_bytes()) for file in files)
         if train["val_accuracy"] is None:
-            raise SettingFailed("prepare.validation.hold_out comes to no image, by which trials are chosen")
+            raise SettingFailed(NONE_VALIDATES)
         validation = {name: train[name] for name in ("val_accuracy", "val_cross_entropy")}
         return validation | {"accuracy": test["accuracy"], "validation": data["validation"]}
 
@@ -230,12 +231,16 @@ def _first_free(base: Path) -> tuple[FileLock, Path]:
     raise AssertionError("numbers have no end")
 
 
-def _rows(history: Path, since: int) -> list[dict[str, float]]:
-    """The whole lines of a table of numbers that is being written; none of a table from before."""
+def _rows(history: Path, since: int) -> list[Numbers]:
+    """The rows of a table that is being written; none of a table from before."""
     if not history.exists() or history.stat().st_mtime_ns <= since:
         return []
-    text = history.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines()
+    return rows_of(history.read_text())
+
+
+def rows_of(table: str) -> list[Numbers]:
+    """The whole lines of a table of numbers, by the names of the columns; what is empty is left out."""
+    lines = table[: table.rfind("\n") + 1].splitlines()
     return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
 
 

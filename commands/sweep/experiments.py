@@ -1,10 +1,8 @@
-"""The repository of the person who asks: what of it goes out to the nodes, what comes back, what is there already."""
+"""The repository of the person who asks: what of it goes out to the nodes, and what comes back."""
 
 import contextlib
-import functools
 import itertools
 import json
-import operator
 import os
 import subprocess
 import sys
@@ -12,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +19,7 @@ from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.scm import Git
 from scmrepo.exceptions import SCMError
 
-from commands.sweep.settings import (
-    Baseline,
-    Numbers,
-    Setting,
-    by_full_name,
-    distinct,
-    experiment_name,
-    read_message,
-)
+from commands.sweep.settings import by_full_name
 from digits.data.measured import DATA
 from digits.foundation.command import Refusal
 from digits.foundation.yaml import parse_yaml
@@ -51,8 +40,11 @@ def git(*words: str) -> bytes:
     return done.stdout
 
 
-def commit() -> str:
+def commit(otherwise: str = "`git commit` or `git stash` first, then `dvc checkout`") -> str:
     """The commit that trials start from, as 40 hexadecimal digits.
+
+    Args:
+        otherwise: what to do where the workspace differs from it.
 
     Raises:
         Refusal: there is none, or the workspace holds changes that no trial would see.
@@ -78,8 +70,7 @@ def commit() -> str:
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise Refusal(
-            f"{', '.join(changed[:3])}{more} differ from the last commit, and trials would not see it: "
-            "`git commit` or `git stash` first, then `dvc checkout`"
+            f"{', '.join(changed[:3])}{more} differ from the last commit, and trials would not see it: {otherwise}"
         )
     return str(found)
 
@@ -153,7 +144,7 @@ def bring_data(varied: Iterable[str]) -> None:
         command = [sys.executable, "-m", "dvc", "repro", *targets]
         if subprocess.run(command, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, check=False).returncode:
             raise Refusal(f"{missing}, from which trials begin, is not here and cannot be made: above is why")
-        commit()
+        commit("this is what the last commit's parameters come to, so `git commit --all` first")
 
 
 def check_validation(varied: Iterable[str]) -> None:
@@ -207,88 +198,3 @@ def through_the_remote(what_else: str) -> Iterator[Any]:
             yield repo
     except (DvcException, OSError, ValueError) as error:
         raise Refusal(f"{what_else}: {' '.join(str(error).split())}") from error
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """The experiments of a commit that tell what a trial tells, whoever ran them.
-
-    Attributes:
-        numbers: by the names that the sweep's trials would give them.
-        names: that they have, by the same.
-        settings: of which they are.
-    """
-
-    numbers: dict[str, Numbers] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    settings: list[Setting] = field(default_factory=list)
-
-
-def earlier(at: str, sweep: str, baseline: Baseline, metric: str) -> Earlier:
-    """What a sweep finds done at a commit."""
-    found = Earlier()
-    with contextlib.closing(Git()) as scm:
-        repository = scm.pygit2.repo
-        folder = folder_in_git().parts
-        here = by_full_name(
-            parse_yaml((_within(repository[at].tree, folder) / "params.yaml").data, Path("params.yaml"))
-        )
-        for reference in sorted(scm.iter_refs(base=str(ExpRefInfo(at)))):
-            experiment, name = repository[scm.get_ref(reference)], ExpRefInfo.from_ref(reference).name
-            project = _within(experiment.tree, folder)
-            of = read_message(experiment.message, name) or _read_setting(here, project, name)
-            numbers = _numbers(project)
-            if not of or metric not in numbers or "accuracy" not in numbers:
-                continue
-            setting = distinct(of[0], baseline)
-            trial = experiment_name(sweep, setting, of[1])
-            if found.names.get(trial) != trial:
-                found.numbers[trial], found.names[trial] = numbers, name
-                if setting not in found.settings:
-                    found.settings.append(setting)
-    return found
-
-
-def _within(tree: Any, folder: tuple[str, ...]) -> Any:
-    """The part of a Git tree that the project is."""
-    return functools.reduce(operator.truediv, folder, tree)
-
-
-def _numbers(tree: Any) -> Numbers:
-    """What the experiment of a Git tree measured, as far as it did."""
-    found: Numbers = {}
-    wanted = {"train": ("val_accuracy", "val_cross_entropy"), "test": ("accuracy",), "data": ("validation",)}
-    for file, names in wanted.items():
-        with contextlib.suppress(KeyError):
-            numbers = json.loads((tree / "metrics" / f"{file}.json").data)
-            found |= {name: numbers[name] for name in names if isinstance(numbers.get(name), int | float)}
-    return found
-
-
-def _read_setting(here: dict[str, Any], tree: Any, name: str) -> tuple[Setting, int] | None:
-    """The setting and the seed of an experiment that somebody ran by hand, if its network is of its params.yaml."""
-    params, lock = (parse_yaml((tree / file).data, Path(f"{file} of {name}")) for file in ("params.yaml", "dvc.lock"))
-    there = by_full_name(params)
-    if there.keys() != here.keys() or not _trained_so(lock, params):
-        return None
-    changed = {name: value for name, value in there.items() if (value, type(value)) != (here[name], type(here[name]))}
-    return changed, int(there["seed"])
-
-
-def _trained_so(lock: Any, params: Any) -> bool:
-    """Whether the network that was measured is the one that was trained, and as params.yaml has it."""
-    try:
-        train, evaluate = lock["stages"]["train"], lock["stages"]["evaluate"]
-        trained = {out["path"]: out["md5"] for out in train["outs"]}["models/model.keras"]
-        measured = {dep["path"]: dep["md5"] for dep in evaluate["deps"]}["models/model.keras"]
-        noted, network = train["params"]["params.yaml"], params["network"]
-        stand_in = params["for_own"]["take"]
-        return bool(
-            trained == measured
-            and noted["network"] == network
-            and noted["seed"] == params["seed"]
-            and noted["for_own"] == params["for_own"]
-            and all(noted[f"networks.{name}"] == params["networks"][name] for name in (network, stand_in))
-        )
-    except (KeyError, TypeError):
-        return False

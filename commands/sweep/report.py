@@ -11,7 +11,7 @@ from commands.sweep.plan import Plan
 from commands.sweep.settings import Setting, described, in_whole, key
 
 LEVEL = 0.95
-SAME = 1e-9  # what a mean differs by that differs by rounding alone
+SAME = 2e-6  # what numbers differ by that differ by rounding alone: metrics/ has six digits of each
 
 
 def ranking(findings: Findings) -> pd.DataFrame:
@@ -74,21 +74,21 @@ def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
     if len(apart) < 2:
         return "One seed each does not tell whether the best is better than the second: give the sweep several `seeds`."
     apart *= 1 if plan.mode == "max" else -1
-    scale, unit = (100, " points") if plan.sweep.metric == "val_accuracy" else (1, "")
+    scale, unit, digits = (100, " points", 3) if plan.sweep.metric == "val_accuracy" else (1, "", 6)
     if np.abs(apart).max() < SAME:
         return f"The best and the second are equally good with each of {len(apart)} seeds."
     if np.ptp(apart) < SAME:  # as a single image more is, with each of two seeds
         return (
-            f"The best and the second are apart by the same {scale * apart.mean():.3f}{unit} with each of {len(apart)} "
-            "seeds, from which no interval follows: give the sweep more `seeds`."
+            f"The best and the second are apart by the same {scale * apart.mean():.{digits}f}{unit} with each of "
+            f"{len(apart)} seeds, from which no interval follows: give the sweep more `seeds`."
         )
     low, high = difference_interval(apart)
     better = low > an_image + SAME
     said = "The best is better than the second" if better else "No evidence that the best is better than the second"
-    least = f", where one validation image is {scale * an_image:.3f}" if low > 0 and not better else ""
+    least = f", where one validation image is {scale * an_image:.{digits}f}" if low > 0 and not better else ""
     return (
-        f"{said}: apart by {scale * apart.mean():.3f}{unit}, "
-        f"95% interval {scale * low:.3f} to {scale * high:.3f} over {len(apart)} seeds{least}."
+        f"{said}: apart by {scale * apart.mean():.{digits}f}{unit}, "
+        f"95% interval {scale * low:.{digits}f} to {scale * high:.{digits}f} over {len(apart)} seeds{least}."
     )
 
 

@@ -10,22 +10,27 @@ from typing import Any
 import ray
 from ray import tune
 
-from commands.sweep.clone import Clone, Job, SettingFailed
+from commands.sweep.clone import NONE_VALIDATES, Clone, Job, SettingFailed
 from commands.sweep.settings import Numbers, Setting, distinct, experiment_name
 
 ANSWER_S = 60
+RUNGS = {4**rung for rung in range(10)}  # epochs after which ASHA compares, with what Ray calls its reduction factor
 
 
 class Mailbox:
     """Where the trials leave their experiments, and learn which there are; it is with the person who asked."""
 
-    def __init__(self, known: dict[str, Numbers]) -> None:
-        self._known = dict(known)
+    def __init__(self, known: dict[str, Numbers], histories: dict[str, list[Numbers]]) -> None:
+        self._known, self._histories = dict(known), histories
         self._new: dict[str, tuple[Numbers, bytes]] = {}
 
     def known(self, name: str) -> Numbers | None:
         """The numbers of an experiment that there is."""
         return self._known.get(name)
+
+    def history(self, name: str) -> list[Numbers]:
+        """The epochs of an experiment that there was at the beginning."""
+        return self._histories.get(name, [])
 
     def deliver(self, name: str, numbers: Numbers, bundle: bytes) -> None:
         """Leave an experiment, whole."""
@@ -66,18 +71,24 @@ class Trial(tune.Trainable):  # type: ignore[misc] # which has no types
         metric, setting = self._job.metric, distinct(drawn, self._job.baseline)
         seeds = (int(drawn["seed"]),) if "seed" in drawn else self._job.seeds
         values: list[float] = []
-        # Told by what runs: what is known takes no part among those that are stopped early.
-        epoch: dict[str, float] = {}
+        epoch: dict[str, float] = {}  # the last one that ran
         for place, seed in enumerate(seeds):
             name = experiment_name(self._job.sweep, setting, seed)
             numbers = ray.get(self._mailbox.known.remote(name), timeout=ANSWER_S)
+            told = self._job.by_epoch and not place
             try:
                 if numbers is None:
                     for row in self._rows(name, setting, seed):
-                        if self._job.by_epoch and not place and metric in row:
+                        if metric not in row:
+                            raise SettingFailed(NONE_VALIDATES)
+                        if told:
                             epoch = {"epoch": row["epoch"]}
                             yield {metric: row[metric], **epoch}
                     numbers = self._hand_over(name)
+                elif told:
+                    for row in ray.get(self._mailbox.history.remote(name), timeout=ANSWER_S):
+                        if row["epoch"] in RUNGS and metric in row:
+                            yield {metric: row[metric], "epoch": row["epoch"], "known": True}
             except SettingFailed as failure:
                 yield {metric: math.nan, **epoch, "failure": str(failure), "done": True}
                 return

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from typing import Any
 
 import ray
 from ray import cloudpickle, tune
@@ -13,14 +14,25 @@ from commands.sweep.clone import Job
 from commands.sweep.findings import Findings
 from commands.sweep.progress import Progress
 from commands.sweep.search import Search
-from commands.sweep.settings import Setting
+from commands.sweep.settings import Numbers, Setting
 from commands.sweep.trial import Mailbox, Trial
 
 MOST_EPOCHS = 10**6  # more than any trains: it would be stopped there
 LOST_TRIES = 3  # times that a trial is begun anew after its node was lost
 
 
-def run(findings: Findings, job: Job, bundle: bytes, before: list[Setting]) -> None:
+class Rungs(ASHAScheduler):  # type: ignore[misc] # which has no types
+    """ASHA, to which what was done before tells how it stood after each rung's epochs; it is not stopped again."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        action: str = super().on_trial_result(tune_controller, trial, result)
+        return self.CONTINUE if result.get("known") else action
+
+
+def run(
+    findings: Findings, job: Job, bundle: bytes, before: list[Setting], histories: dict[str, list[Numbers]]
+) -> None:
     """Have Ray try the settings until all are done, stopped or failed, and bring each experiment in as it comes.
 
     Args:
@@ -28,12 +40,13 @@ def run(findings: Findings, job: Job, bundle: bytes, before: list[Setting]) -> N
         job: what every trial needs.
         bundle: the repository.
         before: settings that were tried, whose trials find their experiments done.
+        histories: of the experiments that there are, by their names: a row an epoch.
     """
     plan = findings.plan
     for module in (settings, clone, trial):
         cloudpickle.register_pickle_by_value(module)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(findings.numbers)
+    mailbox = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(findings.numbers, histories)
 
     def receive() -> None:
         for name, (numbers, content) in ray.get(mailbox.take.remote()).items():
@@ -52,7 +65,7 @@ def run(findings: Findings, job: Job, bundle: bytes, before: list[Setting]) -> N
             tune_config=tune.TuneConfig(
                 metric=plan.sweep.metric, mode=plan.mode, num_samples=1 if grid else max(plan.trials, len(before)),
                 search_alg=None if grid else Search(plan, before),
-                scheduler=ASHAScheduler(time_attr="epoch", max_t=MOST_EPOCHS) if job.by_epoch else FIFOScheduler(),
+                scheduler=Rungs(time_attr="epoch", max_t=MOST_EPOCHS) if job.by_epoch else FIFOScheduler(),
                 reuse_actors=not job.by_epoch,  # a process that is kept goes on with what was stopped
             ),
             run_config=tune.RunConfig(

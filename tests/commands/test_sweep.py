@@ -257,6 +257,13 @@ def test_no_claim_is_made_from_seeds_that_all_say_the_same():
     assert "better" not in said
 
 
+def test_no_claim_is_made_from_the_last_digit_of_what_is_rounded():
+    entropies = {1: [0.500002, 0.5000031], 2: [0.5, 0.500001]}
+    accuracies = {of: [1 - value for value in values] for of, values in entropies.items()}
+    said = report.conclusion(findings_of(accuracies, metric="val_cross_entropy"))
+    assert "apart by the same 0.000002 with each of 2 seeds, from which no interval follows" in said
+
+
 def test_no_claim_is_made_from_a_single_image():
     """Which may be the same one with each seed, however surely it is there."""
     one = 1 / 144

@@ -122,9 +122,12 @@ def test_weak_trials_are_stopped_early_and_leave_no_experiment(quiet: Repository
         "networks.mlp.optimizer.Adam.learning_rate": [0.007, 1e-06],
         "networks.mlp.epochs": [5],
     }
-    printed = sweep(quiet, write_sweep(quiet, space=rates, stop="asha", resources={"cpus": 2}))
-    assert "1 done, 1 stopped, 0 failed" in printed
+    file = write_sweep(quiet, space=rates, stop="asha", resources={"cpus": 2})
+    assert "1 done, 1 stopped, 0 failed" in sweep(quiet, file)
     assert len(experiments(quiet)) == 1
+    ranking = (quiet.path / "sweeps/tried/ranking.csv").read_text()
+    assert "1 done, 1 stopped, 0 failed" in sweep(quiet, file, "--resume")
+    assert (quiet.path / "sweeps/tried/ranking.csv").read_text() == ranking
 
 
 def begins(clones: Path) -> bool:

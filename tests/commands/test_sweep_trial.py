@@ -15,17 +15,21 @@ pytest.importorskip("ray", reason="needs Ray: make sweep-installed")
 from dvc.config import Config as DvcConfig
 
 from commands.sweep import trial as trial_module
-from commands.sweep.clone import Clone, Job, SettingFailed
+from commands.sweep.clone import NONE_VALIDATES, Clone, Job, SettingFailed
 from commands.sweep.dvc_exit import MISSING, REFUSED
 from commands.sweep.settings import Baseline
 from commands.sweep.trial import Trial
+from commands.sweep.tuning import Rungs
 from tests.conftest import ROOT
 
 BASELINE = Baseline({"network": "mlp", "fetch.dataset": "mnist", "seed": 1, "networks.mlp.epochs": 3}, {})
+EPOCHS = [{"epoch": float(epoch), "val_accuracy": epoch / 10} for epoch in range(1, 6)]
 NUMBERS = {"val_accuracy": 0.9, "val_cross_entropy": 0.3, "accuracy": 0.8}
 
 
-def results(monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None) -> list[dict[str, Any]]:
+def results(
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None, rows: list[dict[str, float]] | None = None
+) -> list[dict[str, Any]]:
     """What a trial of two seeds tells with `stop: asha`, whose experiments are known or run for two epochs each."""
     monkeypatch.setattr(trial_module.ray, "get", lambda given, timeout: given)
     job = Job(
@@ -33,12 +37,13 @@ def results(monkeypatch: pytest.MonkeyPatch, known: dict[str, float] | None) -> 
         metric="val_accuracy", by_epoch=True, identity={}, remote={}, cache=None, folder=None,
     )  # fmt: skip
     clone = SimpleNamespace(
-        run=lambda *_: iter([{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0, "val_accuracy": 0.7}]),
+        run=lambda *_: iter(rows or [{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0, "val_accuracy": 0.7}]),
         numbers=lambda: NUMBERS, push=lambda: None, bundle=lambda _: b"",
     )  # fmt: skip
     mailbox = SimpleNamespace(
-        known=SimpleNamespace(remote=lambda _: known), deliver=SimpleNamespace(remote=lambda *_: None)
-    )
+        known=SimpleNamespace(remote=lambda _: known), deliver=SimpleNamespace(remote=lambda *_: None),
+        history=SimpleNamespace(remote=lambda _: EPOCHS),
+    )  # fmt: skip
     trial = Trial.__new__(Trial)
     trial._job, trial._clone, trial._mailbox = job, clone, mailbox
     return list(trial._work({"networks.mlp.epochs": 2}))
@@ -50,10 +55,27 @@ def test_the_first_seeds_epochs_are_told_one_by_one(monkeypatch: pytest.MonkeyPa
     assert [result.get("done", False) for result in told] == [False, False, False, True]
 
 
-def test_what_is_known_tells_no_epoch_so_that_beginners_do_not_compete_with_it(monkeypatch: pytest.MonkeyPatch):
+def test_what_is_known_tells_how_it_stood_where_others_are_compared_with_it(monkeypatch: pytest.MonkeyPatch):
+    """And not its end as if it were an epoch: beginners would compete with that."""
     told = results(monkeypatch, NUMBERS)
-    assert ["epoch" in result for result in told] == [False, False]
+    assert told[:-2] == [{"epoch": epoch, "val_accuracy": epoch / 10, "known": True} for epoch in (1, 4)]
+    assert ["epoch" in result for result in told[-2:]] == [False, False]
     assert told[-1]["done"]
+
+
+def test_what_is_known_is_compared_with_and_not_stopped():
+    rungs = Rungs(time_attr="epoch", metric="val_accuracy", mode="max", max_t=1000)
+    asked = []
+    for name, value, known in [("good", 0.9, True), ("weak", 0.5, True), ("beginner", 0.6, False)]:
+        trial = SimpleNamespace(trial_id=name, status="RUNNING")
+        rungs.on_trial_add(None, trial)
+        asked.append(rungs.on_trial_result(None, trial, {"epoch": 1, "val_accuracy": value, "known": known}))
+    assert asked == [Rungs.CONTINUE, Rungs.CONTINUE, Rungs.STOP]
+
+
+def test_a_trial_without_an_image_to_be_chosen_by_fails_at_its_first_epoch(monkeypatch: pytest.MonkeyPatch):
+    (told,) = results(monkeypatch, None, rows=[{"epoch": 1.0, "accuracy": 0.5}] * 9)
+    assert (told["failure"], told["done"]) == (NONE_VALIDATES, True)
 
 
 def test_a_setting_that_holds_no_image_out_fails_with_its_reason(workspace: Path):
