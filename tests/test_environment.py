@@ -22,8 +22,15 @@ def test_nothing_around_a_forced_run_changes_a_byte(disturbed: Path, finished: R
 
 
 def test_a_clone_that_is_to_have_windows_line_ends_has_the_same_bytes(fresh: Repository, tmp_path: Path):
-    fresh.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", str(fresh.path), str(tmp_path / "clone"))
-    assert "w/crlf" not in Repository(tmp_path / "clone", fresh.home).run("git", "ls-files", "--eol")
+    of_windows = "image,dataset,was,is,why\r\n"  # as a spreadsheet writes it
+    fresh.run("git", "clone", "--quiet", str(fresh.path), str(tmp_path / "theirs"))
+    theirs, clone = (Repository(tmp_path / name, fresh.home) for name in ("theirs", "clone"))
+    (theirs.path / "data/corrections.csv").write_text(of_windows, newline="")
+    theirs.commit("Edit the corrections in a spreadsheet")
+    fresh.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", str(theirs.path), str(clone.path))
+    crlf = [line.split()[-1] for line in clone.run("git", "ls-files", "--eol").splitlines() if "w/crlf" in line]
+    assert crlf == ["data/corrections.csv"]
+    assert (clone.path / crlf[0]).read_bytes().decode() == of_windows
 
 
 @pytest.mark.torture

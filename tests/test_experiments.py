@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_two_branches_are_merged_as_the_page_says(experiment: Repository):
     assert "up to date" in experiment.dvc("status")
     merged = yaml.safe_load((experiment.path / "params.yaml").read_text())
     assert (merged["networks"]["convnet"]["epochs"], merged["plot"]["mistakes"]) == (1, 20)
+
+
+@pytest.mark.slow
+def test_pictures_that_two_branches_added_are_put_together(fresh: Repository, tmp_path: Path):
+    (page,) = re.findall(r"^```sh\n(git config merge.*?)\n```$", (ROOT / "docs/experiments.md").read_text(), re.M)
+    fresh.run("git", "clone", "--quiet", str(fresh.path), str(tmp_path / "clone"))
+    clone = Repository(tmp_path / "clone", fresh.home)
+    clone.run(*shlex.split(page))
+    images = clone.path / "data/own/images"
+    for branch in ("one", "other"):
+        clone.run("git", "checkout", "--quiet", "-b", branch, "main")
+        shutil.rmtree(images, ignore_errors=True)
+        (images / "7").mkdir(parents=True)
+        (images / "7" / f"{branch}.png").write_text(branch)
+        clone.dvc("add", "--quiet", "data/own/images")
+        clone.run("git", "add", "--all")
+        clone.commit(branch)
+    clone.run("git", "merge", "--quiet", "--no-edit", "one")
+    clone.dvc("checkout", "--quiet", "data/own/images.dvc")
+    assert sorted(path.name for path in images.glob("7/*")) == ["one.png", "other.png"]
 
 
 def test_an_experiment_changes_one_line_and_is_listed(experiment: Repository):
