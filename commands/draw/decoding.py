@@ -2,11 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 from starlette.exceptions import HTTPException
@@ -21,10 +21,20 @@ MOST_LATE = 16  # pictures that took longer, and wait for each other
 WAY = "spawn" if sys.platform == "win32" else "forkserver"  # neither of which copies the page's connections
 
 
-class Lane:
-    """A process that reads a picture at a time; of those that wait, the smallest file is next.
+class Waiting(NamedTuple):
+    """A picture that waits for its turn."""
 
-    So a drawing waits for one photograph at most, however many came before it.
+    size: int
+    call: Callable[[], Any]
+    answer: asyncio.Future[Any]
+    is_gone: Callable[[], Awaitable[bool]]
+    """Whether nobody waits for it any more."""
+
+
+class Lane:
+    """A process that reads a picture at a time: the smallest file that waits, and each third time the oldest.
+
+    So a drawing waits for one or two photographs, however many came before it, and a photograph not for all drawings.
 
     Args:
         seconds: that a picture may take.
@@ -32,32 +42,38 @@ class Lane:
     """
 
     def __init__(self, seconds: float, most: int) -> None:
-        self._worker, self._seconds = Worker(WAY), seconds
-        self._waiting: asyncio.PriorityQueue[Any] = asyncio.PriorityQueue(most)
-        self._came = count()
+        self._worker, self._seconds, self._most = Worker(WAY), seconds, most
+        self._waiting: list[Waiting] = []  # the oldest first
+        self._some = asyncio.Semaphore(0)
 
-    async def call(self, function: Callable[..., Any], content: bytes, *arguments: object) -> Any:
+    async def call(
+        self, is_gone: Callable[[], Awaitable[bool]], function: Callable[..., Any], content: bytes, *arguments: object
+    ) -> Any:
         """What the function makes of a picture, or raises, as `Worker.call`; HTTPException: too many wait."""
+        if len(self._waiting) >= self._most:
+            raise HTTPException(503, "too many pictures are waiting already; send it again in a few seconds")
         call = partial(self._worker.call, function, content, *arguments, seconds=self._seconds)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            self._waiting.put_nowait((len(content), next(self._came), call, answer))
-        except asyncio.QueueFull:
-            raise HTTPException(503, "too many pictures are waiting already; send it again in a few seconds") from None
+        self._waiting.append(Waiting(len(content), call, answer, is_gone))
+        self._some.release()
         return await answer
 
     async def work(self) -> None:
         """Read what waits, until this is cancelled."""
-        while True:
-            *_, call, answer = await self._waiting.get()
+        for turn in count():
+            await self._some.acquire()
+            sizes = [waiting.size for waiting in self._waiting]
+            one = self._waiting.pop(0 if turn % 3 == 2 else sizes.index(min(sizes)))
             try:
-                result = await to_thread.run_sync(call)
+                if await one.is_gone():
+                    raise HTTPException(408, "nobody waits for the answer")
+                result = await to_thread.run_sync(one.call)
             except Exception as error:
-                if not answer.cancelled():
-                    answer.set_exception(error)
+                if not one.answer.cancelled():
+                    one.answer.set_exception(error)
             else:
-                if not answer.cancelled():
-                    answer.set_result(result)
+                if not one.answer.cancelled():
+                    one.answer.set_result(result)
 
     def end(self) -> None:
         """End the process, whatever it reads."""
@@ -79,8 +95,16 @@ class Decoding:
             task.cancel()
             lane.end()
 
-    async def call(self, function: Callable[..., Any], content: bytes, *arguments: object) -> Any:
+    async def call(
+        self, is_gone: Callable[[], Awaitable[bool]], function: Callable[..., Any], content: bytes, *arguments: object
+    ) -> Any:
         """What the function makes of a picture, called there.
+
+        Args:
+            is_gone: asked before: what nobody waits for any more is not read.
+            function: takes the picture, and the arguments.
+            content: of the picture's file.
+            arguments: as well.
 
         Raises:
             NoDigit: as the function does.
@@ -88,7 +112,7 @@ class Decoding:
         """
         for lane in self._lanes:
             try:
-                return await lane.call(function, content, *arguments)
+                return await lane.call(is_gone, function, content, *arguments)
             except NoDigit:
                 raise
             except TooSlow as refusal:

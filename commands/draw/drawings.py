@@ -60,14 +60,17 @@ def keep(png: bytes, label: str, classes: list[str]) -> Kept:
     others = [other for other in classes if other != label and _is_there(Kept(other, kept.name))]
     if others:
         raise Refusal(f"this drawing is kept under {others[0]}; take it back there first")
+    for folder in (IMAGES, IMAGES / label):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise Refusal(f"{folder} is {'a link' if folder.is_symlink() else 'a file'}, expected a folder")
     with _told(IMAGES / label / kept.name, "written"):
         IMAGES.mkdir(parents=True, exist_ok=True)
         partial = IMAGES.parent / f".{kept.name}.{os.getpid()}.partial"  # beside IMAGES, where `dvc add` never meets it
         try:
             with partial.open("xb") as file:
                 file.write(png)
-            with _folder(label, make=True) as folder, suppress(FileExistsError):  # the same content, by its name
-                os.link(partial, kept.name, dst_dir_fd=folder, follow_symlinks=False)
+            with _folder(label, make=True) as place, suppress(FileExistsError):  # the same content, by its name
+                os.link(partial, kept.name, dst_dir_fd=place, follow_symlinks=False)
         finally:
             partial.unlink(missing_ok=True)
     return kept
@@ -102,6 +105,8 @@ def take_back(kept: Kept) -> None:
     read(kept)
     with _told(IMAGES / kept.label / kept.name, "taken back"), _folder(kept.label) as folder:
         os.unlink(kept.name, dir_fd=folder)
+    with suppress(OSError):  # it holds more; else there is no class without pictures
+        (IMAGES / kept.label).rmdir()
 
 
 def survey(classes: list[str], most: int) -> tuple[dict[str, int], list[Kept]]:

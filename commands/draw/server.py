@@ -101,10 +101,10 @@ def application(reader: Reader) -> FastAPI:
         decoding,
     )
 
-    async def read(content: bytes) -> dict[str, object]:
+    async def read(request: Request, content: bytes) -> dict[str, object]:
         network = await at_work(reader.network)
         try:
-            readings = await decoding.call(read_picture, content, network.task, network.shape)
+            readings = await decoding.call(request.is_disconnected, read_picture, content, network.task, network.shape)
         except NoDigit as refusal:
             return without_digit(refusal)
         return await at_work(lambda: network.answer(readings))
@@ -112,15 +112,15 @@ def application(reader: Reader) -> FastAPI:
     @app.post("/predict", openapi_extra=PICTURE, response_model_exclude_none=True)
     async def predict(request: Request) -> Answer:
         """Read a picture."""
-        return Answer.model_validate(await read(await picture(request)))
+        return Answer.model_validate(await read(request, await picture(request)))
 
     @app.post("/keep", openapi_extra=PICTURE, status_code=201)
     async def keep(request: Request, label: Label) -> Drawing:
         """Keep a picture under its class, as a PNG in data/own/images/CLASS/."""
         content = await picture(request)
         await at_work(lambda: drawings.check_label(label, reader.classes))
-        png = await decoding.call(drawings.as_png, content)
-        told = await read(png)
+        png = await decoding.call(request.is_disconnected, drawings.as_png, content)
+        told = await read(request, png)
         if "error" in told:
             raise HTTPException(422, f"{told['error']}, so it is not kept")
         if "text" in told:

@@ -69,7 +69,7 @@ class Guard:
         if not is_of_this_page(scope, headers):
             return await refuse(403, "the request comes from a page of another site, which can neither read nor write")
         if not is_short(headers.get("content-length", "0")):
-            return await refuse(413, f"the body is too large, expected {MOST_BYTES:,} bytes at most")
+            return await refuse(413, f"what was sent is too large, expected {MOST_BYTES:,} bytes at most")
 
         body = bytearray()
         try:
@@ -82,7 +82,7 @@ class Guard:
                 body += part
                 self._held += len(part)
                 if len(body) > MOST_BYTES:
-                    return await refuse(413, f"the body is too large, expected {MOST_BYTES:,} bytes at most")
+                    return await refuse(413, f"what was sent is too large, expected {MOST_BYTES:,} bytes at most")
                 if self._held > MOST_HELD:
                     return await refuse(503, "too much is on its way at once; send it again in a second")
             whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
@@ -158,6 +158,11 @@ class Connection(H11Protocol):
         for timer in (self._deadline, self._unread):
             if timer:
                 timer.cancel()
+
+    def on_response_complete(self) -> None:
+        """An answer is on its way, and of the next request there may be a part already."""
+        super().on_response_complete()
+        self._watch()
 
     def pause_writing(self) -> None:
         """The client does not read what it asked for: for SLOWEST at most, then its place is another's."""

@@ -55,7 +55,7 @@ def decode(content: bytes, draft: bool = False) -> Image.Image:
     except UnidentifiedImageError as error:
         if content[4:8] == b"ftyp" and content[8:12] in ISO_BRANDS:
             raise Refusal("is HEIC or AVIF, which is not read here; save it as JPEG or PNG") from error
-        raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image") from error
+        raise Refusal("is no PNG, JPEG, GIF, WebP, BMP or TIFF image that can be read") from error
     except Exception as error:  # whatever the decoder of a broken file meets: OSError, SyntaxError, struct.error
         raise Refusal(f"is broken or ends too early: {' '.join(str(error).split())}") from error
 

@@ -87,8 +87,8 @@ def test_several_digits_are_read_as_a_row_and_not_kept_as_one(server: Server):
         (b"", 422, "the picture is no PNG, JPEG, GIF, WebP, BMP or TIFF image"),
         (seven()[:200], 422, "the picture is broken or ends too early: "),
         (encoded(Image.new("1", (9000, 9000))), 422, "the picture is 9,000 x 9,000 pixels, expected 64"),
-        (bytes(8 * 2**20 + 1), 413, "the body is too large, expected 8,388,608 bytes at most"),
-        (iter([bytes(2**20)] * 9), 413, "the body is too large, expected 8,388,608 bytes at most"),
+        (bytes(8 * 2**20 + 1), 413, "what was sent is too large, expected 8,388,608 bytes at most"),
+        (iter([bytes(2**20)] * 9), 413, "what was sent is too large, expected 8,388,608 bytes at most"),
     ],
     ids=["text", "nothing", "half a picture", "many pixels", "large", "large without a length"],
 )  # fmt: skip
@@ -179,6 +179,14 @@ def sleep(_: bytes) -> None:
     time.sleep(60)
 
 
+async def is_there() -> bool:
+    return False
+
+
+async def has_gone() -> bool:
+    return True
+
+
 @pytest.mark.slow
 def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypatch: pytest.MonkeyPatch):
     from commands.draw import decoding
@@ -186,8 +194,8 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypa
     async def asked() -> tuple[list[object], int]:
         lanes = decoding.Decoding()
         async with lanes:
-            slow = [lanes.call(sleep, b"large") for _ in range(4)]
-            return await asyncio.gather(*slow, return_exceptions=True), await lanes.call(len, b"abc")
+            slow = [lanes.call(is_there, sleep, b"large") for _ in range(4)]
+            return await asyncio.gather(*slow, return_exceptions=True), await lanes.call(is_there, len, b"abc")
 
     monkeypatch.setattr(decoding, "SOON", 0.05)
     monkeypatch.setattr(decoding, "SLOWEST", 0.9)
@@ -203,22 +211,38 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(monkeypa
     assert {process.pid for process in psutil.Process().children()} <= before
 
 
-def test_a_drawing_goes_before_the_photographs_that_wait(monkeypatch: pytest.MonkeyPatch):
+def test_what_nobody_waits_for_is_not_read(monkeypatch: pytest.MonkeyPatch):
+    from commands.draw import decoding
+
+    async def asked() -> object:
+        lanes = decoding.Decoding()
+        async with lanes:
+            gone = [asyncio.create_task(lanes.call(has_gone, sleep, b"large")) for _ in range(9)]
+            await asyncio.wait(gone)
+            return await lanes.call(is_there, len, b"abc")
+
+    monkeypatch.setattr(decoding, "WAY", "fork")
+    began = time.monotonic()
+    assert asyncio.run(asked()) == 3
+    assert time.monotonic() - began < 9 * decoding.SOON
+
+
+def test_drawings_go_before_the_photographs_that_wait_but_not_all_of_them(monkeypatch: pytest.MonkeyPatch):
     from commands.draw import decoding
 
     done = []
 
     async def ask(lanes: decoding.Decoding, size: int) -> None:
-        done.append(await lanes.call(len, bytes(size)))
+        done.append(await lanes.call(is_there, len, bytes(size)))
 
     async def asked() -> None:
         lanes = decoding.Decoding()
         async with lanes:
-            await asyncio.gather(*(ask(lanes, size) for size in (900, 800, 700, 20, 10)))
+            await asyncio.gather(*(ask(lanes, size) for size in (900, 800, 700, 50, 40, 30, 20, 10)))
 
     monkeypatch.setattr(decoding, "WAY", "fork")
     asyncio.run(asked())
-    assert done == [10, 20, 700, 800, 900]
+    assert done == [10, 20, 900, 30, 40, 800, 50, 700]
 
 
 @pytest.mark.slow

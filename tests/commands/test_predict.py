@@ -68,7 +68,7 @@ def test_each_image_that_fails_is_told_and_the_others_answered(command):
     assert out.startswith("seven.png: 7 (")
     assert error.splitlines() == [
         "error: missing.png: is missing",
-        "error: text.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image",
+        "error: text.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image that can be read",
     ]
 
 

@@ -49,6 +49,16 @@ def test_who_sends_a_second_request_too_slowly_is_told_so(monkeypatch: pytest.Mo
         assert b" 408 " in taken(connection)
 
 
+def test_who_begins_a_second_request_with_the_first_one_is_told_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "SLOWEST", 0.3)
+    with in_process(says_nothing) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        both = (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nPOST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        )
+        connection.sendall(both + b"abc")
+        assert b" 408 " in taken(connection)
+
+
 def test_a_drop_at_a_time_does_not_win_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guard, "SLOWEST", 0.5)
     with in_process(says_nothing) as port, socket.create_connection(("127.0.0.1", port)) as connection:

@@ -537,7 +537,7 @@ def test_ten_problems_are_named_and_the_others_counted(images: Path):
         gathered(images)
     lines = str(refused.value).splitlines()
     assert len(lines) == 12
-    assert lines[1].endswith("cat/bad 00.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image")
+    assert lines[1].endswith("cat/bad 00.png: is no PNG, JPEG, GIF, WebP, BMP or TIFF image that can be read")
     assert lines[-1] == "  and 27 more"
 
 
