@@ -12,11 +12,11 @@ from digits.foundation.parameters import Folder, read_parameters
 from stages import inputs, run
 
 
-def load(folder: Folder) -> Loaded:
+def load(folder: Folder, alone: bool) -> Loaded:
     """The images, by what decodes pictures, which takes its time to be imported."""
     from digits.pictures.folder import gather
 
-    return gather(OWN, folder, bar=sys.stderr.isatty())
+    return gather(OWN, folder, bar=sys.stderr.isatty(), alone=alone)
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     elif inputs:
         inputs.take_down(OWN.parent)
     for name, folder in wanted.items():
-        write_raw(GATHERED / name, load(folder))
+        write_raw(GATHERED / name, load(folder, alone=name == parameters.fetch.dataset))
     keep_only(GATHERED, wanted)
 
 

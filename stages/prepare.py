@@ -175,6 +175,9 @@ def main() -> None:
     if unused:
         numbers["unused_corrections"] = unused
     write_json(DATA, numbers)
+    hold_out = parameters.prepare.validation.hold_out
+    if hold_out and not numbers["validation"]:
+        print(f"no image validates: prepare.validation.hold_out is {hold_out}, which comes to none; a larger one may")
     unmeasured = classes_without([source.test.labels[source.rows_to_test_on()] for source in sources], task)
     if unmeasured:
         print(f"no test image is of {unmeasured}: macro_f1 is of the other classes")

@@ -223,7 +223,7 @@ def check_images(name: str, network: Network, training: int, validation: int) ->
         key = f"keep is {network.keep!r}" if network.keep == "best" else f"patience is {network.patience}"
         raise Refusal(
             f"params.yaml: networks.{name}.{key}, but no validation images are held out by which an epoch could be "
-            "better than another; expected prepare.validation.hold_out above 0"
+            "better than another; expected prepare.validation.hold_out to come to some"
         )
 
 

@@ -13,6 +13,7 @@ const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, hei
 let strokes = []; // as drawn now
 let file = null; // a picture that was chosen, dropped or pasted instead
 let past = []; // what these two were before, for Undo
+let unkept = []; // of those, what was to be kept and was refused: it outlives the next one's keeping
 let refused = null; // the picture that the server cannot read
 let several = false; // whether what is there shows more digits than one, which cannot be kept as one
 let classes = [];
@@ -66,7 +67,10 @@ for (const end of ["pointerup", "pointercancel"])
 const remember = () => past.push({ strokes, file });
 
 function undo() {
-  if (past.length) ({ strokes, file } = past.pop());
+  const before = past.pop();
+  if (before) ({ strokes, file } = before);
+  unkept = unkept.filter((one) => one !== before);
+  underway.clear();
   changed();
 }
 
@@ -76,10 +80,19 @@ function clear() {
   changed();
 }
 
-function take(chosen) {
+// As it is now: it may change or go before it is asked about, or kept.
+async function take(chosen) {
   if (!chosen) return;
+  $("read").ariaBusy = "true";
+  let content;
+  try {
+    content = await chosen.arrayBuffer();
+  } catch {
+    $("read").ariaBusy = String(Boolean(asking));
+    return tell(`${chosen.name} cannot be read: it is a folder, or has gone.`, true);
+  }
   if (!isEmpty()) remember();
-  [strokes, file] = [[], chosen];
+  [strokes, file] = [[], new File([content], chosen.name, { type: chosen.type })];
   tell("");
   changed();
 }
@@ -123,14 +136,18 @@ function content() {
 
 const typeOf = (body) => ({ "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" });
 
-// Reading: one question at a time; what was drawn meanwhile is asked as it is once the answer has come.
+// Reading: one question at a time; what was drawn meanwhile is asked as it is once the answer has come. Of a picture that
+// is not there any more, none is waited for.
 
-let asking = false;
+const SOON = 1000; // ms, after which it is said that an answer is waited for
+let asking = null; // the picture that is asked about, and what ends that
 let stale = false;
 async function read() {
   stale = true;
-  if (asking) return;
-  asking = true;
+  if (asking) {
+    if (asking.file !== file) asking.end.abort();
+    return;
+  }
   $("read").ariaBusy = "true";
   while (stale) {
     stale = false;
@@ -138,19 +155,24 @@ async function read() {
       show({ says: "" });
       continue;
     }
-    const asked = file;
+    asking = { file, end: new AbortController() };
+    const { signal } = asking.end;
+    const late = setTimeout(() => signal.aborted || show({ says: "Reading \u2026" }), SOON);
     try {
       const body = content();
-      const answer = await ask("predict", { method: "POST", body, headers: typeOf(body) });
+      const answer = await ask("predict", { method: "POST", body, headers: typeOf(body), signal });
       refused = null;
       if (!isEmpty()) show(answer);
     } catch (error) {
-      refused = asked;
-      show({ says: "", error: error.message });
+      if (!signal.aborted) {
+        refused = asking.file;
+        show({ says: "", error: error.message });
+      }
     }
+    clearTimeout(late);
     offerToKeep();
   }
-  asking = false;
+  asking = null;
   $("read").ariaBusy = "false";
 }
 
@@ -198,18 +220,19 @@ async function keep(label) {
   if (isEmpty()) return tell("Nothing is drawn yet: draw, then keep.");
   if (several) return tell("These are several digits: keep one at a time.");
   const body = content();
-  const kept = { strokes, file };
-  [strokes, past, file] = [[], [], null]; // at once: the next one may be begun before the answer comes
+  const kept = { strokes, file, past };
+  [strokes, past, file] = [[], [...unkept], null]; // at once: the next one may be begun before the answer comes
   underway.clear();
   changed();
   tell("");
   try {
     await ask(`keep?class=${encodeURIComponent(label)}`, { method: "POST", body, headers: typeOf(body) });
   } catch (error) {
-    if (isEmpty()) ({ strokes, file } = kept);
-    else past.unshift(kept);
+    const isNext = isEmpty() && past.length === unkept.length; // nothing was drawn since
+    if (isNext) ({ strokes, file, past } = kept);
+    else [unkept, past] = [[...unkept, kept], [kept, ...past]];
     changed();
-    return tell(`Not kept: ${error.message}`, true);
+    return tell(`Not kept as ${label}${isNext ? "" : ", and Undo brings it back"}: ${error.message}`, true);
   }
   const counts = await survey();
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);

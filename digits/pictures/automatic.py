@@ -79,6 +79,8 @@ def settle(wanted: Folder, paths: list[Path]) -> Settled:
         told.append(
             f"framing {framing}: of {len(seen)} pictures looked at, {round(without * len(seen))} show no single digit "
             f"and {round(bright * len(seen))} are colorful"
+            if grey_28
+            else f"framing whole: side is {side}, color {str(color).lower()}; digits become {SIDE} x {SIDE} grey pixels"
         )
     chosen: Framing = "digit" if framing == "digit" else "whole"
     shape = _shape(chosen, side, color, tinted)

@@ -17,6 +17,7 @@ from digits.data.identity import BYTES, draw, of_group
 from digits.data.measured import FILES
 from digits.data.raw import Loaded
 from digits.data.task import Task
+from digits.foundation.command import Refusal
 from digits.foundation.parameters import AUTO, MOST_CLASSES, Folder
 from digits.pictures.automatic import Settled, in_runs, settle
 from digits.pictures.layout import MOST_NAMED, Found, Problems, check_nesting, listed, printable, scan, spelling
@@ -46,7 +47,8 @@ def tell(found: list[Found], names: list[str]) -> None:
     counts = Counter(image.name for image in found)
     listed = [f"{name} {counts[name]:,}" for name in names[:MOST_NAMED]]
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    print(f"{len(found):,} pictures of {len(names):,} classes: {', '.join(listed)}{more}")
+    classes = "classes" if len(names) > 1 else "class"
+    print(f"{len(found):,} pictures of {len(names):,} {classes}: {', '.join(listed)}{more}")
     few = sorted((counts[name], name) for name in names if counts[name] < FEW_OF_A_CLASS)
     if few:
         print(f"less than {FEW_OF_A_CLASS} pictures: {len(few):,} of the classes, {few[0][1]} with {few[0][0]}")
@@ -55,13 +57,14 @@ def tell(found: list[Found], names: list[str]) -> None:
         print(f"split by the folders: {sum(in_test):,} pictures to test on, {len(found) - sum(in_test):,} to train on")
 
 
-def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
+def gather(folder: Path, wanted: Folder, bar: bool, alone: bool = True) -> Loaded:
     """Read the images below `folder`/CLASS/, or below `folder`/train/CLASS/ and `folder`/test/CLASS/.
 
     Args:
         folder: with a folder for each class.
         wanted: how the pictures become images, and which share of them is for testing.
         bar: whether to draw a progress bar.
+        alone: whether this is all that is trained and tested on, so that each class needs some of both.
 
     Returns:
         The images in the order of their identities. A picture that is there twice counts once.
@@ -76,7 +79,8 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
         tell(found, names)
     grouped = wanted.group == "folder"
     advice = check_nesting(folder, found, grouped, problems)
-    check_counts(folder, found, problems)
+    if alone:
+        check_counts(folder, found, problems)
     problems.refuse(folder)  # before the pictures are read, which takes its time
     paths = [image.path for image in found]
     settled = settle(wanted, paths)
@@ -102,13 +106,16 @@ def gather(folder: Path, wanted: Folder, bar: bool) -> Loaded:
     if wanted.unreadable == "skip":
         problems.clear()
     firsts = once(kept, problems)
+    if not firsts and not problems:
+        raise Refusal(f"{folder} holds {len(found):,} pictures of which none can be used, expected some")
     counted = [kept[place] for place in firsts]
     labels = np.array([names.index(image.found.name) for image in counted], np.int64)
     groups = as_array([image.group for image in counted])
     in_test, why = draw(groups, "test") < wanted.test, "by their groups' names" if grouped else "by their content"
     if found[0].in_test is not None:
         in_test, why = np.array([image.found.in_test for image in counted], bool), "by their folders"
-    check_classes(folder, names, labels, in_test, why, problems)
+    if alone:
+        check_classes(folder, names, labels, in_test, why, problems)
     problems.refuse(folder)
     if grouped:
         tell_groups(counted, in_test)

@@ -378,6 +378,57 @@ def test_the_next_digit_may_be_begun_before_the_last_one_is_kept(paper: Paper, h
     assert len(kept(home)) == 1
 
 
+def test_what_was_refused_comes_back_after_the_next_one_is_kept(chromium: Any, server: Server, home: Repository):
+    shutil.rmtree(home.path / "data/own/images", ignore_errors=True)
+    context = chromium.new_context(**DESKTOP)
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("#bars li")
+    paper = Paper(page)
+
+    def refuse(route: Any) -> None:
+        paper.draw(DIGITS["1"])
+        route.fulfill(status=503, json={"error": "too many pictures are waiting already"})
+
+    page.route("**/keep?*", refuse, times=1)
+    paper.draw(DIGITS["7"])
+    page.keyboard.press("7")
+    paper.told("Not kept as 7, and Undo brings it back: too many pictures")
+    page.keyboard.press("1")
+    paper.told("Kept as 1")
+    page.keyboard.press("Control+z")
+    paper.wait()
+    assert paper.says().startswith("7")
+    page.keyboard.press("7")
+    paper.told("Kept as 7")
+    assert page.locator("#undo:enabled").count() == 0
+    assert [file.parent.name for file in kept(home)] == ["1", "7"]
+    context.close()
+
+
+def test_a_picture_that_was_cleared_is_waited_for_no_more(paper: Paper):
+    held = []
+    paper.page.route("**/predict", lambda route: held.append(route), times=1)
+    drop(paper.page)
+    paper.page.wait_for_selector("#says:has-text('Reading')")
+    assert len(held) == 1
+    paper.page.keyboard.press("Escape")
+    paper.draw(DIGITS["7"])
+    assert paper.says().startswith("7")
+
+
+def test_a_folder_or_a_file_that_has_gone_is_told_as_such(paper: Paper, tmp_path: Path):
+    paper.page.evaluate("""() => {
+        const gone = new File(["x"], "gone.png", { type: "image/png" });
+        gone.arrayBuffer = () => Promise.reject(new DOMException("", "NotFoundError"));
+        const event = new Event("paste");
+        event.clipboardData = { files: [gone] };
+        window.dispatchEvent(event);
+    }""")
+    paper.told("gone.png cannot be read: it is a folder, or has gone.")
+    paper.wait()
+
+
 def test_nothing_is_kept_where_nothing_is_drawn(paper: Paper, home: Repository):
     paper.page.keyboard.press("7")
     paper.told("Nothing is drawn yet")
@@ -393,7 +444,7 @@ def test_what_the_disk_says_is_said_on_the_page(chromium: Any, home: Repository,
     page.wait_for_selector("#bars li")
     Paper(page).draw(DIGITS["7"])
     page.keyboard.press("7")
-    page.wait_for_selector("#told.bad:has-text('Not kept: data/own/images/7/')")
+    page.wait_for_selector("#told.bad:has-text('Not kept as 7: data/own/images is a file, expected a folder')")
     assert page.locator("#hint:visible").count() == 0  # the drawing is still there
     context.close()
     (home.path / "data/own/images").unlink()

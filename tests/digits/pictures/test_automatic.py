@@ -39,6 +39,13 @@ def test_a_hands_digits_are_framed_as_digits(tmp_path: Path):
     assert found.told[0] == "framing digit: of 50 pictures looked at, 0 show no single digit and 0 are colorful"
 
 
+def test_digits_that_are_asked_for_in_another_size_are_taken_whole_and_told_why(tmp_path: Path):
+    write_hand(tmp_path, 2)
+    found = settled(tmp_path, Folder(kind="folder", side=16))
+    assert (found.framing, found.shape) == ("whole", (16, 16, 1))
+    assert found.told[0] == "framing whole: side is 16, color auto; digits become 28 x 28 grey pixels"
+
+
 @pytest.mark.parametrize(("channels", "told"), [pytest.param(1, "grey", marks=pytest.mark.slow), (3, "in color")])
 def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, capsys: pytest.CaptureFixture[str]):
     photographs(tmp_path, channels)

@@ -166,6 +166,16 @@ def test_the_same_deep_picture_counts_once_in_either_order_of_bytes(images: Path
     assert gathered(images).duplicates == 2
 
 
+def test_beside_another_dataset_a_first_picture_of_a_class_is_enough(images: Path):
+    for other in ("dog", "long-eared owl"):
+        shutil.rmtree(images / other)
+    for picture in sorted(images.glob("cat/*"))[1:]:
+        picture.unlink()
+    with pytest.raises(Refusal, match="holds images of 1 classes, expected 2 to 1,000"):
+        gathered(images)
+    assert gather(images, WHOLE, bar=False, alone=False).task.classes == ["cat"]
+
+
 def test_the_same_picture_of_two_classes_is_refused_with_both_names(images: Path):
     shutil.copy(images / "cat/0.png", images / "dog/zero.png")
     with pytest.raises(Refusal, match=r"dog/zero.png: shows the same picture as .*cat/0.png, of another class"):
