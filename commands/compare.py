@@ -210,10 +210,12 @@ def league(numbers: dict[str, Any]) -> str:
     """What `rank` found, for a person to read."""
     rows = numbers["revisions"]
     width = max(len("revision"), *(len(row["revision"]) for row in rows))
+    accuracies = [row["accuracy"] for row in rows]
+    places = [1 + sum(other > accuracy for other in accuracies) for accuracy in accuracies]  # equals share theirs
     lines = [
         f"{place:2}  {row['revision']:{width}}  {row['accuracy']:8.2%}  {row['accuracy_low']:.2%} to "
         f"{row['accuracy_high']:.2%}  {', '.join(row['better_than']) or '-'}"
-        for place, row in enumerate(rows, 1)
+        for place, row in zip(places, rows, strict=True)
     ]
     return "\n".join([
         f"Of the {numbers['images']:,} test images that all {len(rows)} were measured on:",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from digits.data.task import Task
 from digits.foundation.command import Refusal, png_path, run
@@ -231,7 +232,8 @@ def main() -> None:
         asked: list[Picture] = []
         found: list[list[Reading] | Refusal] = []
         shown: list[Image.Image] = []
-        for picture in pictures(arguments.images, [] if arguments.several else task.classes):
+        given = pictures(arguments.images, [] if arguments.several else task.classes)
+        for picture in tqdm(given, unit=" pictures", delay=2, leave=False, disable=not sys.stderr.isatty()):
             asked.append(picture._replace(content=b""))
             try:
                 if isinstance(picture.content, Refusal):

@@ -21,6 +21,7 @@ from typing import IO, TypeVar
 from configobj import ConfigObj  # type: ignore[import-untyped] # DVC's
 from dvc.repo.experiments.refs import ExpRefInfo
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
 
 from commands.sweep.dvc_exit import MISSING, REFUSED
 from commands.sweep.settings import Baseline, Numbers, Setting, options
@@ -167,6 +168,11 @@ class Clone:
             for_good = (REFUSED,) if self._job.remote else (REFUSED, MISSING)  # nobody brings what is not in the cache
             failed = process.returncode in for_good and not any(sign in said for sign in FULL)
             raise (SettingFailed if failed else SiteTrouble)(_reason(said))
+
+    def epochs(self) -> int:
+        """Of the experiment that runs, by its params.yaml; `patience` and `least_steps` may come to others."""
+        parameters = YAML(typ="safe").load(self.path / "params.yaml")
+        return int(parameters["networks"][parameters["network"]]["epochs"])
 
     def numbers(self) -> Numbers:
         """What the experiment that just ran measured; it failed if it held no image out, to be chosen by."""

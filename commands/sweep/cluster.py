@@ -59,6 +59,7 @@ def own_ray(cores: int) -> Iterator[Path]:
             time.sleep(LOOK)
         shutil.rmtree(folder)
         held.release()
+        clear_what_was_killed()  # once more: just before this sweep, some of its processes were still ending
 
 
 def clear_what_was_killed() -> None:

@@ -81,9 +81,9 @@ class Trial(tune.Trainable):  # type: ignore[misc] # which has no types
                     for row in self._rows(name, setting, seed):
                         if metric not in row:
                             raise SettingFailed(NONE_VALIDATES)
-                        if told:
+                        if told and self._clone:
                             epoch = {"epoch": row["epoch"]}
-                            yield {metric: row[metric], **epoch}
+                            yield {metric: row[metric], **epoch, "last": row["epoch"] == self._clone.epochs()}
                     numbers = self._hand_over(name)
                 elif told:
                     for row in ray.get(self._mailbox.history.remote(name), timeout=ANSWER_S):

@@ -22,12 +22,15 @@ LOST_TRIES = 3  # times that a trial is begun anew after its node was lost
 
 
 class Rungs(ASHAScheduler):  # type: ignore[misc] # which has no types
-    """ASHA, to which what was done before tells how it stood after each rung's epochs; it is not stopped again."""
+    """ASHA, to which what was done before tells how it stood after each rung's epochs.
+
+    That is not stopped again, nor what has come to its last epoch: only the result would be lost.
+    """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
         action: str = super().on_trial_result(tune_controller, trial, result)
-        return self.CONTINUE if result.get("known") else action
+        return self.CONTINUE if result.get("known") or result.get("last") else action
 
 
 def run(

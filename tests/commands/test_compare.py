@@ -390,6 +390,12 @@ def test_of_three_the_best_comes_first_and_what_it_is_better_than():
     assert "mean 82.92%, standard deviation 28.51 points" in told
 
 
+def test_equal_revisions_share_their_place():
+    a, b, _ = three()
+    told = compare.league(compare.rank([b, a, b]))
+    assert re.findall(r"^ (\d)  ([AB]) ", told, re.MULTILINE) == [("1", "A"), ("2", "B"), ("2", "B")]
+
+
 def test_what_is_evidence_once_is_none_among_many():
     assert pairing.holm([0.03, 0.01, 0.04]) == [0.06, 0.03, 0.06]
     assert pairing.holm([0.6, 0.7]) == [1.0, 1.0]

@@ -38,7 +38,7 @@ def results(
     )  # fmt: skip
     clone = SimpleNamespace(
         run=lambda *_: iter(rows or [{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0, "val_accuracy": 0.7}]),
-        numbers=lambda: NUMBERS, push=lambda: None, bundle=lambda _: b"",
+        epochs=lambda: 2, numbers=lambda: NUMBERS, push=lambda: None, bundle=lambda _: b"",
     )  # fmt: skip
     mailbox = SimpleNamespace(
         known=SimpleNamespace(remote=lambda _: known), deliver=SimpleNamespace(remote=lambda *_: None),
@@ -53,6 +53,7 @@ def test_the_first_seeds_epochs_are_told_one_by_one(monkeypatch: pytest.MonkeyPa
     told = results(monkeypatch, None)
     assert [(result["epoch"], result["val_accuracy"]) for result in told] == [(1, 0.5), (2, 0.7), (2, 0.9), (2, 0.9)]
     assert [result.get("done", False) for result in told] == [False, False, False, True]
+    assert [result.get("last", False) for result in told] == [False, True, False, False]
 
 
 def test_what_is_known_tells_how_it_stood_where_others_are_compared_with_it(monkeypatch: pytest.MonkeyPatch):
@@ -66,11 +67,11 @@ def test_what_is_known_tells_how_it_stood_where_others_are_compared_with_it(monk
 def test_what_is_known_is_compared_with_and_not_stopped():
     rungs = Rungs(time_attr="epoch", metric="val_accuracy", mode="max", max_t=1000)
     asked = []
-    for name, value, known in [("good", 0.9, True), ("weak", 0.5, True), ("beginner", 0.6, False)]:
+    for name, value, of in [("good", 0.9, "known"), ("weak", 0.5, "known"), ("over", 0.6, "last"), ("new", 0.6, "")]:
         trial = SimpleNamespace(trial_id=name, status="RUNNING")
         rungs.on_trial_add(None, trial)
-        asked.append(rungs.on_trial_result(None, trial, {"epoch": 1, "val_accuracy": value, "known": known}))
-    assert asked == [Rungs.CONTINUE, Rungs.CONTINUE, Rungs.STOP]
+        asked.append(rungs.on_trial_result(None, trial, {"epoch": 1, "val_accuracy": value, of: True}))
+    assert asked == [Rungs.CONTINUE, Rungs.CONTINUE, Rungs.CONTINUE, Rungs.STOP]
 
 
 def test_a_trial_without_an_image_to_be_chosen_by_fails_at_its_first_epoch(monkeypatch: pytest.MonkeyPatch):
