@@ -391,9 +391,9 @@ def test_of_three_the_best_comes_first_and_what_it_is_better_than():
 
 
 def test_equal_revisions_share_their_place():
-    a, b, _ = three()
-    told = compare.league(compare.rank([b, a, b]))
-    assert re.findall(r"^ (\d)  ([AB]) ", told, re.MULTILINE) == [("1", "B"), ("1", "B"), ("3", "A")]
+    worse, better, _ = three()
+    told = compare.league(compare.rank([better, worse, better]))
+    assert re.findall(r"^ (\d)  ([AB]) ", told, re.MULTILINE) == [("1", "A"), ("1", "A"), ("3", "B")]
 
 
 def test_what_is_evidence_once_is_none_among_many():
