@@ -179,6 +179,7 @@ async function read() {
 function show({ says, error = "", probabilities = {}, seen, class: best, digits = [] }) {
   several = digits.length > 1;
   $("says").textContent = says || "\u00a0";
+  $("says").classList.toggle("long", says.length > 20);
   $("why").textContent = several ? `${digits.length} digits. Keep one at a time.` : sentence(error);
   $("bars").hidden = several;
   showBoxes(digits);
@@ -307,6 +308,7 @@ function offer(names) {
   $("bars").replaceChildren(...classes.map(bar));
   $("classes").replaceChildren(...classes.map((name) => {
     const button = make("button", { textContent: name, disabled: true, ariaLabel: `Keep as ${name}` });
+    button.classList.toggle("long", name.length > 4);
     button.dataset.class = name;
     button.append(make("small", { textContent: "\u00a0" }));
     button.addEventListener("click", () => keep(name));
