@@ -163,6 +163,7 @@ class Connection(H11Protocol):
         """An answer is on its way, and of the next request there may be a part already."""
         super().on_response_complete()
         self._watch()
+        self._end_of_unread()
 
     def pause_writing(self) -> None:
         """The client does not read what it asked for: for SLOWEST at most, then its place is another's."""
@@ -170,9 +171,13 @@ class Connection(H11Protocol):
         self._unread = self._unread or self.loop.call_later(SLOWEST, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read on; which wins no time for one that has sent its next requests before."""
+        """It has read on."""
         super().resume_writing()
-        if self._unread and not self.conn.trailing_data[0]:
+        self._end_of_unread()
+
+    def _end_of_unread(self) -> None:
+        """The client has all that it asked for: one that asks in advance wins no time by reading a little."""
+        if self._unread and not self.flow.write_paused and not self.conn.trailing_data[0]:
             self._unread.cancel()
             self._unread = None
 
