@@ -110,7 +110,6 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
         raise Refusal(f"{plan.path} was begun at this commit: --resume goes on, `dvc exp remove` forgets what it found")
     experiments.bring_data(plan.sweep.space)
     experiments.check_validation(plan.sweep.space)
-    before = tried_before(plan, found.settings, found.numbers)
     findings = Findings(plan, found.numbers)
     with contextlib.ExitStack() as stack:
         folder = None
@@ -118,7 +117,7 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
             stack.enter_context(cluster.cluster(address))
         else:
             folder = str(stack.enter_context(cluster.own_ray(max(plan.cpus, cluster.cores()))))
-        cluster.check_room(plan.cpus, plan.sweep.resources.memory_gb)
+        places = cluster.room(plan.cpus, plan.sweep.resources.memory_gb)
         if address:
             with experiments.through_the_remote("what trials read cannot be pushed to the remote") as repo:
                 repo.push(targets=["prepare"])
@@ -129,6 +128,8 @@ def sweep(plan: "Plan", address: str | None, resume: bool) -> None:
             identity=identity, remote=remote if address else {}, cache=None if address else experiments.cache(),
             folder=folder,
         )  # fmt: skip
+        # a single place draws again what it drew; of several, nobody knows in which order they came to what is known
+        before = tried_before(plan, found.settings, found.numbers) if places > 1 else []
         tuning.run(findings, job, experiments.bundle(), before, found.histories)
     best = [found.names.get(trial, trial) for trial in findings.best()]
     if address:

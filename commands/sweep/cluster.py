@@ -136,11 +136,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_room(cpus: int, memory_gb: float | None) -> None:
-    """Refuse a trial that takes more than any node of the Ray has, for which it would wait without end."""
+def room(cpus: int, memory_gb: float | None) -> int:
+    """How many trials run at a time.
+
+    Raises:
+        Refusal: a trial takes more than any node of the Ray has, for which it would wait without end.
+    """
     rooms = [(int(node["Resources"]["CPU"]), node["Resources"].get("memory", 0) / 2**30) for node in _nodes()]
-    if any(cores >= cpus and memory >= (memory_gb or 0) for cores, memory in rooms):
-        return
+    if places := sum(int(min(cores // cpus, memory // memory_gb if memory_gb else cores)) for cores, memory in rooms):
+        return places
     there = "; ".join(f"cpus {cores}, memory_gb {memory:.1f}" for cores, memory in sorted(set(rooms), reverse=True)[:5])
     taken = f"cpus {cpus}" + (f", memory_gb {memory_gb:g}" if memory_gb else "")
     raise Refusal(

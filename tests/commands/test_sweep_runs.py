@@ -109,6 +109,20 @@ def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
 
 
 @pytest.mark.torture
+def test_a_tpe_sweep_with_one_place_that_goes_on_ends_as_one_that_nobody_disturbed(quiet: Repository):
+    space = ONE_EPOCH | {"networks.mlp.optimizer.Adam.learning_rate": {"logarithmic": [0.0005, 0.05]}}
+    one_place = {"cpus": len(os.sched_getaffinity(0))}
+    file = write_sweep(quiet, space=space, search="tpe", trials=12, resources=one_place)  # 10 are drawn before any result
+    sweep(quiet, file)
+    names, ranking = list(experiments(quiet)), (quiet.path / "sweeps/tried/ranking.csv").read_text()
+    quiet.dvc("exp", "remove", *names[::3])
+    printed = sweep(quiet, file, "--resume")
+    assert "12 done" in printed
+    assert list(experiments(quiet)) == names
+    assert (quiet.path / "sweeps/tried/ranking.csv").read_text() == ranking
+
+
+@pytest.mark.torture
 def test_a_sweep_of_failures_alone_ends_with_1(quiet: Repository):
     printed = sweep(quiet, write_sweep(quiet, space=ALL_BAD), fails=True)
     assert "OOM when allocating tensor with shape[784,1000000000]" in printed
