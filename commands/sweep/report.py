@@ -11,6 +11,8 @@ from commands.sweep.plan import Plan
 from commands.sweep.settings import Setting, described, in_whole, key
 
 LEVEL = 0.95
+CHOOSES_IMAGES = ("fetch.", "datasets.", "prepare.validation.")  # parameters with which other images validate,
+KEEPS_IMAGES = (".side", ".color", ".framing")  # but for these, with which the same ones look otherwise
 SAME = 2e-6  # what numbers differ by that differ by rounding alone: metrics/ has six digits of each
 
 
@@ -69,6 +71,13 @@ def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
     """
     if len(ranked) < 2:
         return "There is no second to compare it with."
+    one, other = (in_whole(entry.setting, plan.baseline) for entry in ranked[:2])
+    names = [name for name in plan.sweep.space if name.startswith(CHOOSES_IMAGES) and not name.endswith(KEEPS_IMAGES)]
+    if differing := [name for name in names if one.get(name) != other.get(name)]:
+        return (
+            f"The second is validated by other images than the best, as it has another {' and '.join(differing)}: "
+            "which of them is better is open."
+        )
     best, second = (entry.scores for entry in ranked[:2])
     apart = np.array([best[seed] - second[seed] for seed in best if seed in second])
     if len(apart) < 2:

@@ -72,6 +72,8 @@ def scan(folder: Path, problems: Problems) -> list[Found]:
     """
     top = visible(folder) if folder.is_dir() else []
     if not top:
+        if (tracked := folder.with_name(f"{folder.name}.dvc")).exists():
+            raise Refusal(f"{folder} holds no images, though {tracked} tracks some: `dvc pull {folder}` brings them")
         raise Refusal(
             f"{folder} holds no images: put some into {folder}/CLASS/, a folder for each class, then `dvc add {folder}`"
         )

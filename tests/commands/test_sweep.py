@@ -280,6 +280,29 @@ def test_no_claim_is_made_from_a_single_image():
     assert "The best is better than the second: apart by 2.222 points" in said["three"]
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "open_"),
+    [
+        ("prepare.validation.hold_out", [0.1, 0.2], True),
+        ("fetch.dataset", ["digits", "mnist"], True),
+        ("datasets.own.side", [28, 32], False),  # the same images, larger
+    ],
+)
+def test_settings_that_other_images_validate_are_not_compared(name: str, values: list[Any], open_: bool):
+    baseline = {"fetch.dataset": ["own"]} if name.startswith("datasets") else {}
+    findings = Findings(plan(space=baseline | {"network": ["mlp"], name: values}, seeds=[1, 2]), {})
+    for value, accuracies in zip(values, [(0.91, 0.93), (0.97, 0.98)], strict=True):
+        drawn = {key: of[0] for key, of in baseline.items()} | {"network": "mlp", name: value}
+        for seed, accuracy in enumerate(accuracies, 1):
+            experiment = experiment_name("tried", distinct(drawn, findings.plan.baseline), seed)
+            findings.numbers[experiment] = {"val_accuracy": accuracy, "accuracy": accuracy}
+        tried(findings, drawn, val_accuracy=float(np.mean(accuracies)), epoch=1, seeds_done=2)
+    said = report.conclusion(findings)
+    told = f"validated by other images than the best, as it has another {name}: which of them is better is open."
+    assert (told in said) == open_
+    assert ("95% interval" in said) != open_
+
+
 def test_equal_settings_share_their_place():
     findings = findings_of({1: [0.9, 0.92], 2: [0.95, 0.95], 4: [0.95, 0.95]})
     assert list(report.ranking(findings)["rank"]) == [1, 1, 3]

@@ -112,7 +112,7 @@ def test_a_setting_that_somebody_ran_is_taken_from_there(quiet: Repository):
 def test_a_tpe_sweep_with_one_place_that_goes_on_ends_as_one_that_nobody_disturbed(quiet: Repository):
     space = ONE_EPOCH | {"networks.mlp.optimizer.Adam.learning_rate": {"logarithmic": [0.0005, 0.05]}}
     one_place = {"cpus": len(os.sched_getaffinity(0))}
-    file = write_sweep(quiet, space=space, search="tpe", trials=12, resources=one_place)  # 10 are drawn before any result
+    file = write_sweep(quiet, space=space, search="tpe", trials=12, resources=one_place)  # it learns from 10
     sweep(quiet, file)
     names, ranking = list(experiments(quiet)), (quiet.path / "sweeps/tried/ranking.csv").read_text()
     quiet.dvc("exp", "remove", *names[::3])

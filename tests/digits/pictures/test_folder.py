@@ -570,6 +570,12 @@ def test_no_images_at_all_are_asked_for(tmp_path: Path, made: bool):
         gathered(tmp_path / "images")
 
 
+def test_images_that_dvc_has_are_to_be_pulled(tmp_path: Path):
+    (tmp_path / "images.dvc").touch()
+    with pytest.raises(Refusal, match=r"images holds no images, though .*images.dvc tracks some: `dvc pull .*images`"):
+        gathered(tmp_path / "images")
+
+
 def test_a_single_class_is_refused(images: Path):
     shutil.rmtree(images / "dog")
     shutil.rmtree(images / "long-eared owl")
