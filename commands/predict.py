@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from digits.data.task import Task
-from digits.foundation.command import Refusal, png_path, run
+from digits.foundation.command import Refusal, png_path, progress, run
 from digits.foundation.parameters import read_parameters
 from digits.pictures.decoding import SUFFIXES, thumbnail
 from digits.pictures.framing import Reading, read_picture
@@ -233,7 +232,7 @@ def main() -> None:
         found: list[list[Reading] | Refusal] = []
         shown: list[Image.Image] = []
         given = pictures(arguments.images, [] if arguments.several else task.classes)
-        for picture in tqdm(given, unit=" pictures", delay=2, leave=False, disable=not sys.stderr.isatty()):
+        for picture in progress(given, unit="pictures"):
             asked.append(picture._replace(content=b""))
             try:
                 if isinstance(picture.content, Refusal):

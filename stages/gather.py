@@ -5,8 +5,6 @@ Gives data/raw/gathered/, a folder a dataset in the form of digits/data/raw.py; 
 has nothing of a person's own, so that whatever happens in data/own/ changes nothing.
 """
 
-import sys
-
 from digits.data.raw import GATHERED, OWN, Loaded, keep_only, write_raw
 from digits.foundation.parameters import Folder, read_parameters
 from stages import inputs, run
@@ -16,7 +14,7 @@ def load(folder: Folder, alone: bool) -> Loaded:
     """The images, by what decodes pictures, which takes its time to be imported."""
     from digits.pictures.folder import gather
 
-    return gather(OWN, folder, bar=sys.stderr.isatty(), alone=alone)
+    return gather(OWN, folder, alone=alone)
 
 
 def main() -> None:

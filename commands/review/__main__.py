@@ -9,12 +9,10 @@ doubtful ones in the browser, where a key corrects each.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from commands.review import edges, held_out, relatives
 from commands.review.decisions import Review, doubtful
@@ -22,7 +20,7 @@ from commands.review.stages_apart import workspace_as
 from commands.review.suspects import Images, rank, read_prepared
 from commands.serving.listening import add_arguments, check_installed, listen, serve
 from digits.data.corrections import CORRECTIONS, read_corrections
-from digits.foundation.command import Refusal, png_path, run
+from digits.foundation.command import Refusal, png_path, progress, run
 from digits.foundation.parameters import read_parameters
 from digits.foundation.tables import write_table
 from digits.network import archive, inference, reproducibility
@@ -59,7 +57,7 @@ def judge(images: Images, parameters: str, classifier: archive.Classifier) -> np
     taught = ~tested
     epochs = network.epochs_on(int(images.in_split("train").sum()) * (held_out.FOLDS - 1) // held_out.FOLDS)
     found = np.zeros((len(images.labels), len(images.task.classes)))
-    with tqdm(total=held_out.FOLDS * epochs, unit="epoch", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with progress(total=held_out.FOLDS * epochs, unit="epochs") as bar:
 
         def told(fold: int, epoch: int) -> None:
             bar.update(fold * epochs + epoch - bar.n)

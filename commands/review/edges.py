@@ -5,13 +5,11 @@ a ranking. Neighbors by histograms of oriented gradients (Dalal and Triggs, CVPR
 benchmarks/results/labels.csv has how many planted errors come first by the networks alone, and by both.
 """
 
-import sys
-
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from commands.review.relatives import nearest
+from digits.foundation.command import progress
 
 # Found on MNIST with planted errors, by mlp and convnet.
 NEIGHBORS = 15
@@ -76,7 +74,7 @@ def votes(images: np.ndarray, labels: np.ndarray, taught: np.ndarray, classes: i
         Probabilities of shape (n, classes).
     """
     features, everyone = histograms(images), np.arange(len(images))
-    with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with progress(total=len(images), unit="images") as bar:
         near = nearest(features, everyone, np.flatnonzero(taught), NEIGHBORS, bar.update)
     found = np.full((len(images), classes), 1e-9)
     for some in np.array_split(everyone, -(-len(everyone) // PART)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from digits.foundation.command import Refusal
+from digits.foundation.command import Refusal, progress
 from digits.foundation.parameters import PATH, read_parameters
 from digits.foundation.yaml import parse_yaml
 
@@ -58,9 +58,12 @@ def workspace_as(dataset: str | None) -> Iterator[str]:
         raise Refusal(f"{dataset!r} is no entry of params.yaml's datasets, expected {', '.join(content['datasets'])}")
     content["fetch"]["dataset"] = dataset
     with folder_apart(json.dumps(content)) as folder:
-        for stage in ("fetch", "gather", "prepare", "train"):
-            print(f"{stage} {dataset}", file=sys.stderr)
-            run_stage(folder, stage)
+        stages = "fetch", "gather", "prepare", "train"
+        with progress(total=len(stages), unit="stages") as bar:
+            for stage in stages:
+                bar.write(f"{stage} {dataset}", file=sys.stderr)
+                run_stage(folder, stage, lambda: bar.update(0))
+                bar.update()
         with chdir(folder):
             yield json.dumps(content)
 

@@ -10,9 +10,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from digits.foundation import processor
 
@@ -27,6 +28,7 @@ SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+WATCHED_S, UNWATCHED_S = 2, 30  # seconds until a bar shows, on a terminal and in a log
 YOUNG = 50_000  # objects before the garbage collector looks at them, not 700: an import makes so many, and they last
 
 _interrupted = False
@@ -91,6 +93,21 @@ def run(main: Callable[[], None]) -> None:
 def _refuse(sentence: str, exit_code: int = Refusal.exit_code) -> None:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def progress(things: Iterable[Any] | None = None, *, total: int | None = None, unit: str) -> Any:
+    """A bar on standard error of how far something is that may take long; in a log, a new one each half minute.
+
+    Args:
+        things: what is gone through, if it is to be counted as it is.
+        total: how many there are to come, if they are counted by `update`.
+        unit: what they are.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped] # most commands need none
+
+    watched = sys.stderr.isatty()
+    pace = {"delay": WATCHED_S} if watched else {"delay": UNWATCHED_S, "mininterval": UNWATCHED_S, "miniters": 0}
+    return tqdm(things, total=total, unit=f" {unit}", file=sys.stderr, leave=False, **pace)
 
 
 def png_path(name: str) -> Path:

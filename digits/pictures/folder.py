@@ -57,13 +57,12 @@ def tell(found: list[Found], names: list[str]) -> None:
         print(f"split by the folders: {sum(in_test):,} pictures to test on, {len(found) - sum(in_test):,} to train on")
 
 
-def gather(folder: Path, wanted: Folder, bar: bool, alone: bool = True) -> Loaded:
+def gather(folder: Path, wanted: Folder, alone: bool = True) -> Loaded:
     """Read the images below `folder`/CLASS/, or below `folder`/train/CLASS/ and `folder`/test/CLASS/.
 
     Args:
         folder: with a folder for each class.
         wanted: how the pictures become images, and which share of them is for testing.
-        bar: whether to draw a progress bar.
         alone: whether this is all that is trained and tested on, so that each class needs some of both.
 
     Returns:
@@ -85,7 +84,7 @@ def gather(folder: Path, wanted: Folder, bar: bool, alone: bool = True) -> Loade
     paths = [image.path for image in found]
     settled = settle(wanted, paths)
     print(*settled.told, *advice, sep="\n", end="\n" if settled.told or advice else "")
-    pile, kept, refused = read_found(found, settled, grouped, bar)
+    pile, kept, refused = read_found(found, settled, grouped)
     without = sum(why.startswith(NO_DIGIT) for _, why in refused)
     if wanted.framing == AUTO and without > STRAYS * len(found) and not Task(names, "digit").of_digits:
         settled = settle(wanted.model_copy(update={"framing": "whole"}), paths)
@@ -94,7 +93,7 @@ def gather(folder: Path, wanted: Folder, bar: bool, alone: bool = True) -> Loade
             *settled.told,
             sep="\n",
         )
-        pile, kept, refused = read_found(found, settled, grouped, bar)
+        pile, kept, refused = read_found(found, settled, grouped)
         without = 0
     problems.extend(refused)
     unreadable = len(problems)
@@ -130,11 +129,11 @@ def gather(folder: Path, wanted: Folder, bar: bool, alone: bool = True) -> Loade
     )  # fmt: skip
 
 
-def read_found(found: list[Found], settled: Settled, grouped: bool, bar: bool) -> tuple[Pile, list[Kept], Problems]:
+def read_found(found: list[Found], settled: Settled, grouped: bool) -> tuple[Pile, list[Kept], Problems]:
     """The images of the pictures that can be read, what they are, and the other pictures, each with why."""
     pile, kept, refused = Pile(settled.shape), list[Kept](), Problems()
     paths = [image.path for image in found]
-    for image, read in zip(found, read_all(paths, settled.framing, settled.shape, bar), strict=True):
+    for image, read in zip(found, read_all(paths, settled.framing, settled.shape), strict=True):
         if read.refused:
             refused.append((image.path, read.refused))
         else:

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from digits.data.identity import of_picture
-from digits.foundation.command import Refusal
+from digits.foundation.command import Refusal, progress
 from digits.foundation.parameters import Framing
 from digits.pictures.decoding import decode, flattened
 from digits.pictures.framing import prepare, whole
@@ -137,12 +136,12 @@ class Read(NamedTuple):
     """Why, if so."""
 
 
-def read_all(paths: list[Path], framing: Framing, shape: tuple[int, int, int], bar: bool) -> Iterator[Read]:
+def read_all(paths: list[Path], framing: Framing, shape: tuple[int, int, int]) -> Iterator[Read]:
     """Read the files in order; as `in_processes`."""
-    with tqdm(total=len(paths), unit=" images", disable=not bar, file=sys.stderr, leave=False) as progress:
+    with progress(total=len(paths), unit="images") as bar:
         for read in in_processes(partial(read_one, framing=framing, shape=shape), paths):
             yield read
-            progress.update()
+            bar.update()
 
 
 def in_processes(read: Callable[[Path], T], paths: list[Path]) -> Iterator[T]:

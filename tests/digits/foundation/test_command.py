@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from digits.foundation.command import progress
 from tests.conftest import ROOT
 
 COMMAND = """
@@ -143,3 +144,14 @@ def test_what_is_printed_is_in_the_log_at_once():
         assert select.select([process.stdout], [], [], 60)[0], "it waits for what is typed, and has said nothing"
         assert process.stdout.readline() == "an epoch\n"
         process.communicate()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, True), (30, False)])
+def test_in_a_log_what_takes_long_tells_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: int, told: bool
+):
+    """Though nothing has come to its end meanwhile."""
+    monkeypatch.setattr("digits.foundation.command.UNWATCHED_S", seconds)
+    with progress(total=4, unit="stages") as bar:
+        bar.update(0)
+    assert ("0/4" in capsys.readouterr().err) == told

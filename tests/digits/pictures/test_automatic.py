@@ -49,7 +49,7 @@ def test_digits_that_are_asked_for_in_another_size_are_taken_whole_and_told_why(
 @pytest.mark.parametrize(("channels", "told"), [pytest.param(1, "grey", marks=pytest.mark.slow), (3, "in color")])
 def test_photographs_are_taken_whole(tmp_path: Path, channels: int, told: str, capsys: pytest.CaptureFixture[str]):
     photographs(tmp_path, channels)
-    found = gather(tmp_path, AUTOMATIC, bar=False)
+    found = gather(tmp_path, AUTOMATIC)
     assert (found.task.framing, found.images.shape[1:]) == ("whole", (64, 64, channels))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "60 pictures of 2 classes: a 30, b 30"
@@ -107,7 +107,7 @@ def test_many_pictures_without_a_digit_are_refused_with_what_to_set(tmp_path: Pa
     with pytest.raises(
         Refusal, match="and 50 more\npictures of other things than one digit each are read with datasets.own"
     ):
-        gather(tmp_path, Folder(kind="folder", framing="digit"), bar=False)
+        gather(tmp_path, Folder(kind="folder", framing="digit"))
 
 
 def with_a_shade_each(folder: Path, ones: str, sevens: str) -> Path:
@@ -123,13 +123,13 @@ def with_a_shade_each(folder: Path, ones: str, sevens: str) -> Path:
 def test_a_picture_that_shows_no_digit_is_refused_among_digits(tmp_path: Path):
     what_to_do = r"7/shade.png: shows no digit.*\n.*framing: whole; datasets.own.unreadable: skip"
     with pytest.raises(Refusal, match=what_to_do):
-        gather(with_a_shade_each(tmp_path, "1", "7"), AUTOMATIC, bar=False)
+        gather(with_a_shade_each(tmp_path, "1", "7"), AUTOMATIC)
 
 
 def test_among_classes_of_other_names_it_makes_all_of_them_other_things(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert gather(with_a_shade_each(tmp_path, "I", "L"), AUTOMATIC, bar=False).task.framing == "whole"
+    assert gather(with_a_shade_each(tmp_path, "I", "L"), AUTOMATIC).task.framing == "whole"
     assert (
         "\nframing whole instead: 2 show no digit, and not all classes are called 0 to 9\n" in capsys.readouterr().out
     )

@@ -44,7 +44,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def gathered(folder: Path, wanted: Folder = WHOLE) -> Loaded:
-    return gather(folder, wanted, bar=False)
+    return gather(folder, wanted)
 
 
 def content(loaded: Loaded) -> list[tuple[bytes, str, bool]]:
@@ -173,7 +173,7 @@ def test_beside_another_dataset_a_first_picture_of_a_class_is_enough(images: Pat
         picture.unlink()
     with pytest.raises(Refusal, match="holds images of 1 classes, expected 2 to 1,000"):
         gathered(images)
-    assert gather(images, WHOLE, bar=False, alone=False).task.classes == ["cat"]
+    assert gather(images, WHOLE, alone=False).task.classes == ["cat"]
 
 
 def test_the_same_picture_of_two_classes_is_refused_with_both_names(images: Path):
