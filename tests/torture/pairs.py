@@ -124,9 +124,9 @@ def then(case: Case, tried: Tried, images: Path) -> list[str]:
             tried.must("dvc", "plots", "diff", "HEAD~1")
             tried.must("dvc", "metrics", "diff", "HEAD~1")
         case ["sweep", kind]:
-            search = {"search": "tpe" if kind == "tpe" else "grid", "trials": 3 if kind == "tpe" else None}
+            search = {"search": "tpe" if kind == "tpe" else "grid", "trials": 2 if kind == "tpe" else None}
             early = {"stop": "asha"} if kind == "asha" else {}
-            space = {f"networks.{case['network']}.epochs": [1, 2]}
+            space = {f"networks.{case['network']}.epochs": [1, 2, 3] if kind == "tpe" else [1, 2]}
             file = write_sweep(repository, space=space, seeds=[1], **search, **early)
             repository.commit("A sweep")
             if not run("python", "-m", "commands.sweep", file):
