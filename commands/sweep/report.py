@@ -11,8 +11,6 @@ from commands.sweep.plan import Plan
 from commands.sweep.settings import Setting, described, in_whole, key
 
 LEVEL = 0.95
-CHOOSES_IMAGES = ("fetch.", "datasets.", "prepare.validation.")  # parameters with which other images validate,
-KEEPS_IMAGES = (".side", ".color", ".framing")  # but for these, with which the same ones look otherwise
 SAME = 2e-6  # what numbers differ by that differ by rounding alone: metrics/ has six digits of each
 
 
@@ -72,8 +70,7 @@ def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
     if len(ranked) < 2:
         return "There is no second to compare it with."
     one, other = (in_whole(entry.setting, plan.baseline) for entry in ranked[:2])
-    names = [name for name in plan.sweep.space if name.startswith(CHOOSES_IMAGES) and not name.endswith(KEEPS_IMAGES)]
-    if differing := [name for name in names if one.get(name) != other.get(name)]:
+    if differing := [name for name in plan.sweep.space if _chooses_images(name) and one.get(name) != other.get(name)]:
         return (
             f"The second is validated by other images than the best, as it has another {' and '.join(differing)}: "
             "which of them is better is open."
@@ -99,6 +96,12 @@ def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
         f"{said}: apart by {scale * apart.mean():.{digits}f}{unit}, "
         f"95% interval {scale * low:.{digits}f} to {scale * high:.{digits}f} over {len(apart)} seeds{least}."
     )
+
+
+def _chooses_images(parameter: str) -> bool:
+    """Whether other images validate where it is another; `side`, `color` and `framing` show the same otherwise."""
+    of_dataset = parameter.startswith("datasets.") and parameter.endswith((".test", ".group"))
+    return of_dataset or parameter == "fetch.dataset" or parameter.startswith("prepare.validation.")
 
 
 def difference_interval(apart: np.ndarray) -> tuple[float, float]:

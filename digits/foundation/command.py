@@ -1,4 +1,4 @@
-"""How a command begins and ends: undisturbed by the environment; done, refused with one sentence, or interrupted."""
+"""How a command begins, tells how far it is and ends: done, refused with one sentence, or interrupted."""
 
 import argparse
 import gc

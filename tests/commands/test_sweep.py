@@ -285,11 +285,13 @@ def test_no_claim_is_made_from_a_single_image():
     [
         ("prepare.validation.hold_out", [0.1, 0.2], True),
         ("fetch.dataset", ["digits", "mnist"], True),
+        ("datasets.own.test", [0.2, 0.3], True),
         ("datasets.own.side", [28, 32], False),  # the same images, larger
+        ("datasets.mnist-and-own.repeat.own", [5, 10], False),
     ],
 )
 def test_settings_that_other_images_validate_are_not_compared(name: str, values: list[Any], open_: bool):
-    baseline = {"fetch.dataset": ["own"]} if name.startswith("datasets") else {}
+    baseline = {"fetch.dataset": [name.split(".")[1]]} if name.startswith("datasets") else {}
     findings = Findings(plan(space=baseline | {"network": ["mlp"], name: values}, seeds=[1, 2]), {})
     for value, accuracies in zip(values, [(0.91, 0.93), (0.97, 0.98)], strict=True):
         drawn = {key: of[0] for key, of in baseline.items()} | {"network": "mlp", name: value}

@@ -1,4 +1,4 @@
-"""Ctrl-C counts wherever it comes, also where Python or a library would drop it."""
+"""Ctrl-C counts wherever it comes, also where a library would drop it; what takes long tells how far it is."""
 
 import os
 import select
