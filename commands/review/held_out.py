@@ -55,7 +55,7 @@ def log_probabilities(
             write_split(folder, "validation", images[~held & validating], labels[~held & validating])
             write_json(folder / TASK, {"classes": task.classes, "framing": task.framing})
             history = folder / "plots/history.csv"
-            run_stage(folder, "train", lambda: told(fold, _lines(history) - 1))  # noqa: B023 (it is called here)
+            run_stage(folder, "train", lambda: told(fold, _epochs(history)))  # noqa: B023 (it is called here)
             model = archive.load(folder / archive.PATH).model
         found[held] = inference.log_probabilities(model, images[held])
         told(fold + 1, 0)
@@ -68,5 +68,6 @@ def write_split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray)
     np.save(folder / PREPARED / f"{name}_labels.npy", labels)
 
 
-def _lines(path: Path) -> int:
-    return len(path.read_bytes().splitlines()) if path.exists() else 1
+def _epochs(history: Path) -> int:
+    """How many rows it has, which may not be there yet, or without its header."""
+    return max(len(history.read_bytes().splitlines()) - 1, 0) if history.exists() else 0
