@@ -7,7 +7,6 @@ import pandas as pd
 from scipy import stats
 
 from commands.sweep.findings import NAMES, Findings, Ranked, spread, told
-from commands.sweep.plan import Plan
 from commands.sweep.settings import Setting, described, in_whole, key
 
 LEVEL = 0.95
@@ -49,24 +48,24 @@ def conclusion(findings: Findings) -> str:
     each = " ".join(f"{value:.2%}" for value in tests)
     return "\n".join([
         f"best: {described(best.setting)}: {NAMES[metric]} {spread([*best.scores.values()], metric)}, {seeds}",
-        _verdict(ranked, findings.plan, _an_image(findings)),
+        _verdict(findings),
         f"test accuracy of the best: {spread(tests, 'val_accuracy')} ({each})",
     ])  # fmt: skip
 
 
-def _an_image(findings: Findings) -> float:
-    """What a single validation image makes of the metric: 0 of a cross-entropy, or where their number is not known."""
-    names = [findings.experiment(ranked.setting, seed) for ranked in findings.rank()[:2] for seed in ranked.scores]
-    known = [findings.numbers[name].get("validation", 0) for name in names]
-    return 1 / min(known) if min(known) and findings.plan.sweep.metric == "val_accuracy" else 0
+def _validation_images(findings: Findings, ranked: Ranked) -> int:
+    """How many images validated a setting with the seed that had the fewest; 0 where that is not known."""
+    names = [findings.experiment(ranked.setting, seed) for seed in ranked.scores]
+    return min(int(findings.numbers[name].get("validation", 0)) for name in names)
 
 
-def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
+def _verdict(findings: Findings) -> str:
     """Whether the best is better than the second, by the interval of their difference over the seeds they share.
 
     Student's interval of the mean difference, paired by seed; a single validation image, which may be the same one with
     each seed, is no evidence. It does not know that the best was chosen among many.
     """
+    ranked, plan = findings.rank(), findings.plan
     if len(ranked) < 2:
         return "There is no second to compare it with."
     one, other = (in_whole(entry.setting, plan.baseline) for entry in ranked[:2])
@@ -75,6 +74,13 @@ def _verdict(ranked: list[Ranked], plan: Plan, an_image: float) -> str:
             f"The second is validated by other images than the best, as it has another {' and '.join(differing)}: "
             "which of them is better is open."
         )
+    images, images_of_second = (_validation_images(findings, entry) for entry in ranked[:2])
+    if images != images_of_second:  # where `repeat` is 0 or some are left out, too
+        return (
+            f"The second is validated by {images_of_second:,} images, the best by {images:,}: "
+            "which of them is better is open."
+        )
+    an_image = 1 / images if images and plan.sweep.metric == "val_accuracy" else 0
     best, second = (entry.scores for entry in ranked[:2])
     apart = np.array([best[seed] - second[seed] for seed in best if seed in second])
     if len(apart) < 2:

@@ -107,7 +107,8 @@ def progress(things: Iterable[Any] | None = None, *, total: int | None = None, u
 
     watched = sys.stderr.isatty()
     pace = {"delay": WATCHED_S} if watched else {"delay": UNWATCHED_S, "mininterval": UNWATCHED_S, "miniters": 0}
-    return tqdm(things, total=total, unit=f" {unit}", file=sys.stderr, leave=False, **pace)
+    told = f"{{l_bar}}{{bar}}| {{n_fmt}} of {{total_fmt}} {unit}, {{elapsed}}, {{remaining}} left"
+    return tqdm(things, total=total, bar_format=told, file=sys.stderr, leave=False, **pace)
 
 
 def png_path(name: str) -> Path:

@@ -305,6 +305,16 @@ def test_settings_that_other_images_validate_are_not_compared(name: str, values:
     assert ("95% interval" in said) != open_
 
 
+def test_settings_that_more_images_validate_are_not_compared():
+    """As with `repeat: 0`, which takes a dataset out of validation, or where unreadable pictures are left out."""
+    findings = findings_of({1: [0.91, 0.93], 2: [0.97, 0.98]})
+    for name, images in zip(findings.numbers, [6000, 6000, 6057, 6057], strict=True):
+        findings.numbers[name]["validation"] = images
+    said = report.conclusion(findings)
+    assert "The second is validated by 6,000 images, the best by 6,057: which of them is better is open." in said
+    assert "95% interval" not in said
+
+
 def test_equal_settings_share_their_place():
     findings = findings_of({1: [0.9, 0.92], 2: [0.95, 0.95], 4: [0.95, 0.95]})
     assert list(report.ranking(findings)["rank"]) == [1, 1, 3]

@@ -154,4 +154,4 @@ def test_in_a_log_what_takes_long_tells_how_far_it_is(
     monkeypatch.setattr("digits.foundation.command.UNWATCHED_S", seconds)
     with progress(total=4, unit="stages") as bar:
         bar.update(0)
-    assert ("0/4" in capsys.readouterr().err) == told
+    assert ("0 of 4 stages" in capsys.readouterr().err) == told
