@@ -35,7 +35,8 @@ def make_workspace(folder: Path, prepared: Path | None, root: Path, **parameters
         (folder / name).mkdir(parents=True, exist_ok=True)
     if prepared and not (folder / "data/prepared").exists():
         (folder / "data/prepared").symlink_to(prepared.resolve())
-        shutil.copy(ROOT / "metrics/data.json", folder / "metrics")
+        for name in ("data.json", "test_images.csv"):
+            shutil.copy(ROOT / "metrics" / name, folder / "metrics")
     text = (root / "params.yaml").read_text()
     for name, value in parameters.items():
         text = re.sub(rf"(?m)^((?:  )*{name}:) \S+", rf"\1 {value}", text)
