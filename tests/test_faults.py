@@ -69,6 +69,16 @@ def test_after_a_kill_the_next_run_is_right(repository: Repository):
 
 
 @pytest.mark.slow
+def test_a_lock_that_was_cut_off_behind_a_stage_comes_back_as_it_was(repository: Repository):
+    """DVC takes it for whole and notes what it runs behind what is there: stages have to stand as they run."""
+    lock = repository.path / "dvc.lock"
+    whole = lock.read_text()
+    lock.write_text(whole[: whole.index("  prepare:\n")])
+    repository.dvc("repro")
+    assert lock.read_text() == whole
+
+
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_and_ends_with_the_bytes_of_one_that_was_not(repository: Repository):
     repository.replace("digits/foundation/checkpoint.py", "LEAST_S = 10.0", "LEAST_S = 0.0")
     repository.replace("digits/foundation/checkpoint.py", "READ_A_SECOND = 200e6", "READ_A_SECOND = 1e15")
