@@ -42,10 +42,16 @@ def build(name: str, network: Network, shape: tuple[int, ...], classes: int) -> 
         )
     check_outputs(model, f"params.yaml: networks.{name}.layers")
     try:
-        model(tf.zeros((1, *shape)), training=False)
+        _answer(model, shape)
     except Exception as error:  # RandomCrop, for one, has its shape in training alone
         raise Refusal(f"params.yaml: networks.{name}.layers cannot answer for an image: {reason(error)}") from error
     return model
+
+
+def _answer(model: keras.Sequential, shape: tuple[int, ...]) -> None:
+    """Find out by a graph whether the model answers for an image: to compute bfloat16 may end the process (oneDNN)."""
+    graph = tf.function(lambda images: model(images, training=False), autograph=False)
+    graph.get_concrete_function(tf.TensorSpec((1, *shape)))
 
 
 def build_optimizer(name: str, network: Network, model: keras.Sequential, steps: int) -> keras.optimizers.Optimizer:
