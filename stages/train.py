@@ -247,7 +247,7 @@ def main() -> None:
         print(remark)
 
     began = time.perf_counter()
-    everywhere_alike = parameters.instructions == "avx2" and not processor.shortcoming()
+    everywhere_alike = processor.is_alike_everywhere(parameters.instructions)
     recipe = network.model_copy(update={"epochs": epochs})
     checkpoint = Checkpoint("train", inputs)
     state = checkpoint.read()

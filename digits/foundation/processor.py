@@ -61,6 +61,11 @@ def processor_flags(path: Path) -> set[str]:
     return set(flags[1].split()) if flags else set()
 
 
+def is_alike_everywhere(instructions: Instructions) -> bool:
+    """Whether these instructions, on this processor, give the bytes that they give on every other."""
+    return instructions == "avx2" and not shortcoming()
+
+
 def settings(instructions: Instructions) -> dict[str, str]:
     """Environment variables for the libraries, to be set before they are imported; none where they mean nothing."""
     return {} if shortcoming() else NUMERICAL | TENSORFLOW[instructions]

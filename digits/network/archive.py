@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from digits.data.task import Task
+from digits.foundation import processor
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 from digits.network.construction import reason
@@ -148,7 +149,7 @@ def read(path: Path) -> tuple[keras.Model, object]:
     with is left alone, and Keras's safe mode is on.
 
     Raises:
-        Refusal: it holds anything else, or not all of it.
+        Refusal: it holds anything else, or not all of it, or computes in half precision under `instructions: avx2`.
     """
     written_by = ""
     try:
@@ -162,6 +163,19 @@ def read(path: Path) -> tuple[keras.Model, object]:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not isinstance(model, keras.Model) or not model.built:
             raise ValueError("it is not built; fit it, or begin it with keras.Input, before it is saved")
-        return model, metadata.get("task")
     except Exception as error:  # a broken archive surfaces as whatever Keras, zipfile, h5py or json meets first
         raise Refusal(f"{path} is no Keras model that can be read{written_by}: {reason(error)}") from error
+    _check_precision(model, path)
+    return model, metadata.get("task")
+
+
+def _check_precision(model: keras.Model, path: Path) -> None:
+    """Refuse what computes in half precision where that is not to be: on some processors oneDNN ends the process."""
+    if not processor.is_alike_everywhere(processor.chosen_instructions(processor.PARAMETERS)):
+        return
+    for layer in model._flatten_layers():  # those within layers too
+        if layer.compute_dtype in {"float16", "bfloat16"}:
+            raise Refusal(
+                f"{path}: {layer.name} computes {layer.compute_dtype}, which two processors do differently; "
+                "`instructions: native` in params.yaml allows it"
+            )

@@ -34,7 +34,7 @@ def compute_reproducibly(seed: int, threads: int, instructions: Instructions) ->
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
-    if instructions == "avx2" and not processor.shortcoming():
+    if processor.is_alike_everywhere(instructions):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         try:
             caches.fix_cache_sizes(Path(tf.__file__).parent / "libtensorflow_cc.so.2")

@@ -98,3 +98,15 @@ def test_the_pipeline_takes_no_network_that_does_not_say_what_it_tells_apart(tmp
     sequential((28, 28, 1), LAYERS.Flatten(), LAYERS.Dense(10)).save(tmp_path / "theirs.keras")
     with pytest.raises(Refusal, match="does not say what it tells apart, as the networks that `dvc repro` trains do"):
         archive.load(tmp_path / "theirs.keras")
+
+
+@pytest.mark.parametrize(("dtype", "half"), [("float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_half_precision_is_asked_where_processors_may_differ(tmp_path: Path, dtype: str, half: str, monkeypatch):
+    """Elsewhere oneDNN may end the process, without a sentence."""
+    monkeypatch.chdir(tmp_path)
+    hidden = sequential((28, 28), LAYERS.Flatten(), LAYERS.Dense(20, dtype=dtype, name="half"))
+    functional((28, 28), hidden, LAYERS.Dense(10)).save("theirs.keras")
+    with pytest.raises(Refusal, match=f"theirs.keras: half computes {half}, .* `instructions: native` in params.yaml"):
+        archive.load_any(Path("theirs.keras"))
+    Path("params.yaml").write_text("instructions: native\n")
+    assert archive.load_any(Path("theirs.keras"))[0].task == DIGITS
