@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -161,20 +160,6 @@ def test_a_plain_keras_model_answers_for_the_page(workspace: Path):
     assert reader.about()["assumed"].startswith("theirs.keras does not say what it tells apart: taken for the digits 0")
 
 
-@pytest.mark.slow
-def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(server: Server):
-    large = encoded(Image.new("RGBA", (7900, 7900), (255, 255, 255, 9)))  # which takes some seconds
-    with ThreadPoolExecutor() as pool:
-        late = pool.submit(server.ask, "POST", "/predict", large, PNG)
-        meanwhile = []
-        for _ in range(3):
-            time.sleep(0.2)
-            assert server.ask("POST", "/predict", seven(), PNG).json["says"]
-            meanwhile.append(not late.done())
-        assert any(meanwhile)  # all three, where the machine answers soon
-        assert late.result().json["says"] == "I see no digit"
-
-
 def sleep(_: bytes) -> None:
     time.sleep(60)
 
@@ -185,6 +170,31 @@ async def is_there() -> bool:
 
 async def has_gone() -> bool:
     return True
+
+
+def is_written(path: bytes) -> bytes:
+    """Wait until the file is there, and give what it holds."""
+    while not Path(path.decode()).exists():
+        time.sleep(0.01)
+    return Path(path.decode()).read_bytes()
+
+
+def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is read until the others have their answers, however long these take."""
+    from commands.draw import decoding
+
+    async def asked() -> tuple[list[int], bytes]:
+        lanes = decoding.Decoding()
+        async with lanes:
+            late = asyncio.create_task(lanes.call(is_there, is_written, bytes(tmp_path / "answered")))
+            await asyncio.sleep(0)  # it comes first
+            meanwhile = [await lanes.call(is_there, len, b"abc") for _ in range(3)]
+            (tmp_path / "answered").write_bytes(b"all")
+            return meanwhile, await late
+
+    monkeypatch.setattr(decoding, "SOON", 0.05)
+    monkeypatch.setattr(decoding, "WAY", "fork")
+    assert asyncio.run(asked()) == ([3, 3, 3], b"all")
 
 
 @pytest.mark.slow
