@@ -179,6 +179,7 @@ def is_written(path: bytes) -> bytes:
     return Path(path.decode()).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It is read until the others have their answers, however long these take."""
     from commands.draw import decoding
@@ -192,7 +193,6 @@ def test_a_picture_that_takes_long_keeps_no_other_from_its_answer(tmp_path: Path
             (tmp_path / "answered").write_bytes(b"all")
             return meanwhile, await late
 
-    monkeypatch.setattr(decoding, "SOON", 0.05)
     monkeypatch.setattr(decoding, "WAY", "fork")
     assert asyncio.run(asked()) == ([3, 3, 3], b"all")
 
