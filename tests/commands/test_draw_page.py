@@ -237,6 +237,7 @@ def test_a_picture_is_read_as_predict_reads_it(
 def test_a_kept_picture_is_seen_as_it_is_in_the_dark_too(chromium: Any, server: Server, home: Repository):
     with opened(chromium, server, color_scheme="dark", **DESKTOP) as paper:
         paste(paper.page)
+        paper.page.wait_for_selector("#seen:visible")
         paper.page.keyboard.press("7")
         paper.told("Kept as 7")
         thumbnail = paper.page.locator("#kept img").first
