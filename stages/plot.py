@@ -83,8 +83,8 @@ def draw_curves(history: pd.DataFrame) -> Figure:
 
 def told(what: str, which: str, images: int, most: int) -> str:
     """A title for so many images, of which at most `most` are drawn: `which` ones they are, if not all."""
-    if images == 0:
-        return f"{what}: none of the test images"
+    if images < 2:
+        return f"{what}: {'one' if images else 'none'} of the test images"
     return f"{what}: all {images:,}" if images <= most else f"{what}: {which} of {images:,}"
 
 

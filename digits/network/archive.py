@@ -18,7 +18,7 @@ from digits.foundation import processor
 from digits.foundation.command import Refusal
 from digits.foundation.files import write_bytes
 from digits.network.construction import reason
-from digits.network.tensorflow import keras
+from digits.network.tensorflow import HALVES, keras
 from digits.network.vocabulary import check_outputs, check_saved
 
 PATH = Path("models/model.keras")
@@ -174,7 +174,7 @@ def _check_precision(model: keras.Model, path: Path) -> None:
     if not processor.is_alike_everywhere(processor.chosen_instructions(processor.PARAMETERS)):
         return
     for layer in model._flatten_layers():  # those within layers too
-        if layer.compute_dtype in {"float16", "bfloat16"}:
+        if layer.compute_dtype in HALVES.values():
             raise Refusal(
                 f"{path}: {layer.name} computes {layer.compute_dtype}, which two processors do differently; "
                 "`instructions: native` in params.yaml allows it"

@@ -67,7 +67,12 @@ def test_no_mistakes_draw_a_title_and_no_empty_space():
 
 @pytest.mark.parametrize(
     ("images", "title"),
-    [(0, "Misread: none of the test images"), (30, "Misread: all 30"), (1031, "Misread: the most confident of 1,031")],
+    [
+        (0, "Misread: none of the test images"),
+        (1, "Misread: one of the test images"),
+        (30, "Misread: all 30"),
+        (1031, "Misread: the most confident of 1,031"),
+    ],
 )
 def test_a_title_says_how_many_of_how_many(images: int, title: str):
     assert plot.told("Misread", "the most confident", images, 30) == title
